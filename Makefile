@@ -1,0 +1,43 @@
+# make help lists the targets; reproduce and test set everything up by themselves.
+PYTHON ?= python3
+SCALE ?=
+DATA ?=
+PORT ?= 6006
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce test report tensorboard lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  SCALE=smoke|quick|cpu|gpu|paper and DATA=mnist|digits go with reproduce, PORT=6006 with tensorboard"
+
+setup: $(INSTALLED) ## make .venv and install the project in it, editable
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11 to 3.13 is needed, $(PYTHON) is %d.%d; name another: make setup PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+reproduce: $(INSTALLED) ## run the experiments of a scale, judge the claims, write results/
+	$(BIN)/python scripts/reproduce.py $(if $(SCALE),--scale $(SCALE)) $(if $(DATA),--data $(DATA))
+
+report: $(INSTALLED) ## build the figures, results/README.md and results/report.html from the committed tables
+	$(BIN)/python scripts/report.py
+
+tensorboard: $(INSTALLED) ## browse the runs at http://localhost:6006
+	$(BIN)/tensorboard --logdir runs --host localhost --port $(PORT)
+
+lint: $(INSTALLED) ## ruff and a strict type check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint ## lint, types and tests
+	$(BIN)/python -m pytest
+
+clean: ## remove .venv and caches (runs/, data/ and results/ stay)
+	rm -rf .venv .mypy_cache .ruff_cache src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
