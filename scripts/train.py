@@ -1,0 +1,14 @@
+"""Train networks: python scripts/train.py network=mlp_bn optim.lr=0.3 'seeds=[0,1,2]' (see --help)."""
+
+from bnrepro.cli import main
+from bnrepro.config import RunConfig
+
+
+def train(config: RunConfig) -> None:
+    from bnrepro.run import run  # imports torch
+
+    run(config)
+
+
+if __name__ == "__main__":
+    main(train)

@@ -1,0 +1,100 @@
+"""From configs/ and overrides to a RunConfig, by Hydra."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from bnrepro import config as schema
+from bnrepro.config import RunConfig, flatten
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+_store = ConfigStore.instance()
+_store.store(group="schema", name="run", node=schema.RunConfig)
+_store.store(group="schema/data", name="mnist", node=schema.MNISTConfig)
+_store.store(group="schema/data", name="digits", node=schema.DigitsConfig)
+_store.store(group="schema/model", name="mlp", node=schema.MLPConfig)
+_store.store(group="schema/norm", name="none", node=schema.NoNormConfig)
+_store.store(group="schema/norm", name="batch", node=schema.BatchNormConfig)
+_store.store(group="schema/optim", name="sgd", node=schema.OptimConfig)
+_store.store(group="schema", name="probes", node=schema.ProbesConfig)
+_store.store(group="schema", name="runtime", node=schema.RuntimeConfig)
+
+
+def to_config(composed: DictConfig) -> RunConfig:
+    """Turn what Hydra composed into a checked RunConfig, its folder named.
+
+    Raises:
+        BadInput: a value is not allowed.
+        omegaconf.errors.OmegaConfBaseException: a value is missing or of the wrong type.
+    """
+    config = OmegaConf.to_object(composed)
+    assert isinstance(config, RunConfig)
+    if not config.name:
+        config.name = ",".join([config.network, *_what_differs(config)])[:150]
+    return config
+
+
+def load(overrides: Iterable[str]) -> RunConfig:
+    """Compose one run from ``configs/`` and ``overrides``, as the command line does."""
+    return to_config(_compose(list(overrides)))
+
+
+def grid(overrides: Iterable[str]) -> list[list[str]]:
+    """Expand an experiment's own grid: the overrides of each of its jobs, in order.
+
+    What ``overrides`` itself sets is taken out of the grid, as in Hydra's basic sweeper.
+    """
+    given = list(overrides)
+    keys = {override.partition("=")[0] for override in given}
+    params = _compose(given, with_hydra=True).hydra.sweeper.params or {}
+    parser = OverridesParser.create()
+    jobs = [given]
+    for key, values in params.items():
+        if key not in keys:
+            override = parser.parse_override(f"{key}={values}")
+            swept = override.sweep_string_iterator() if override.is_sweep_override() else [str(values)]
+            choices = list(swept)
+            jobs = [[*job, f"{key}={value}"] for job in jobs for value in choices]
+    return jobs
+
+
+def experiments() -> list[str]:
+    """Name every experiment that ``configs/experiment`` holds."""
+    return sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+
+
+def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
+    if GlobalHydra.instance().is_initialized():  # within hydra.main
+        return compose("config", overrides, return_hydra_config=with_hydra)
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose("config", overrides, return_hydra_config=with_hydra)
+
+
+def _what_differs(config: RunConfig) -> list[str]:
+    """List the settings that differ from those of the experiment, network and scale as they stand in configs/."""
+    choices = [f"network={config.network}", f"scale={config.scale}"]
+    if config.experiment in experiments():
+        choices.append(f"experiment={config.experiment}")
+    plain = OmegaConf.to_object(_compose(choices))
+    assert isinstance(plain, RunConfig)
+    ours, theirs = flatten(config), flatten(plain)
+    skip = {"experiment", "name", "data_root", "runs_root"}
+    differing = [key for key in ours if key not in skip and ours[key] != theirs.get(key)]
+    return [
+        f"{key.rpartition('.')[2]}={_word(ours[key])}" for key in differing if not key.startswith("runtime.")
+    ]
+
+
+def _word(value: object) -> str:
+    """Write a value so that it can stand in a folder's name: runs of seeds as 0-9."""
+    if isinstance(value, list):
+        consecutive = len(value) > 2 and all(b - a == 1 for a, b in pairwise(value))
+        return f"{value[0]}-{value[-1]}" if consecutive else "+".join(map(str, value))
+    return str(value)

@@ -1,0 +1,64 @@
+"""TensorBoard's view of a run: a sink beside the record, never the source of a number."""
+
+from pathlib import Path
+
+import pandas as pd
+from torch.utils.tensorboard import SummaryWriter
+
+from bnrepro.config import RunConfig, flatten
+from bnrepro.probes import Measurement
+from bnrepro.curves import final_accuracy, typical_bands
+
+_BAND = [f"p{percentile}" for percentile in (50, 15, 85)]  # a Margin chart takes value, lower, upper
+
+
+def _layout(layers: list[str]) -> dict[str, dict[str, list[str | list[str]]]]:
+    def band(kind: str, layer: str) -> list[str | list[str]]:
+        return ["Margin", [f"{kind}/{layer}/{name}" for name in _BAND]]
+
+    names = list(reversed(layers))  # the paper shows the last hidden layer
+    accuracy: list[str | list[str]] = ["Margin", [f"test_accuracy/{name}" for name in ("mean", "lowest", "highest")]]
+    return {
+        "Input of the typical sigmoid (Fig. 1b,c), first seed": {layer: band("typical", layer) for layer in names},
+        "Input of the sigmoids, median over the layer, first seed": {layer: band("layer", layer) for layer in names},
+        "Test accuracy (Fig. 1a): mean, lowest and highest seed": {"accuracy": accuracy},
+    }
+
+
+class Events:
+    """Writes scalars as they are measured; the typical unit is known, and drawn, when the run has ended."""
+
+    def __init__(self, folder: Path, config: RunConfig, start: int) -> None:
+        self.config = config
+        self.writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
+        hidden = len(getattr(config.model, "hidden", []))
+        self.writer.add_custom_scalars(_layout([f"hidden{i}" for i in range(1, hidden + 1)]))
+
+    def add(self, step: int, measurements: list[Measurement]) -> None:
+        """Write the mean over the seeds, and for percentiles the first seed's median over the layer's units."""
+        for m in measurements:
+            if m.metric.startswith("sigmoid_input_p"):
+                name = m.metric.removeprefix("sigmoid_input_")
+                self.writer.add_scalar(f"layer/{m.layer}/{name}", m.values[0].median().item(), step)
+                continue
+            tag = f"{m.metric}/{m.layer}" if m.layer else f"{m.split}_{m.metric}/mean"
+            self.writer.add_scalar(tag, m.values.mean().item(), step)
+            if m.metric == "accuracy":
+                self.writer.add_scalar(f"{m.split}_accuracy/lowest", m.values.min().item(), step)
+                self.writer.add_scalar(f"{m.split}_accuracy/highest", m.values.max().item(), step)
+
+    def finish(self, metrics: pd.DataFrame) -> None:
+        """Draw the typical unit of each layer and write the run's row of the HParams page."""
+        first = metrics[metrics["seed"] == self.config.seeds[0]]
+        for row in typical_bands(first, self.config.steps).itertuples():
+            self.writer.add_scalar(f"typical/{row.layer}/p{row.percentile}", float(row.value), int(row.step))
+        settings = {key: value for key, value in flatten(self.config).items() if not isinstance(value, list)}
+        accuracy = float(final_accuracy(metrics).mean())
+        self.writer.add_hparams(settings, {"final_test_accuracy": accuracy}, run_name=".")
+        self.close()
+
+    def close(self) -> None:
+        """Flush what was written."""
+        self.writer.close()
+
+

@@ -1,0 +1,64 @@
+"""The network of Sec. 4.1: fully connected sigmoid layers, with or without BN before every sigmoid."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from bnrepro.norm import Norm
+from bnrepro.seeding import WEIGHTS, generator
+
+
+class StackedLinear(nn.Module):
+    """``W u + b`` for R replicas at once.
+
+    Shapes:
+        input (R, B, inputs), output (R, B, outputs); ``weight`` (R, inputs, outputs), ``bias`` (R, 1, outputs).
+    """
+
+    def __init__(self, weight: Tensor, bias: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(weight.shape[0], 1, weight.shape[2])) if bias else None
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Multiply each replica's mini-batch with its own weights."""
+        if self.bias is None:
+            return torch.bmm(u, self.weight)
+        return torch.baddbmm(self.bias, u, self.weight)
+
+
+class MLP(nn.Module):
+    """A stack of R networks ``z = g(W u + b)``, or ``z = g(BN(W u))``, with sigmoids g and a linear output layer.
+
+    With BN the hidden layers have no bias: β takes its place (Sec. 3.2). A seed's weights are the same in both
+    networks and whatever other seeds are in the stack.
+
+    Shapes:
+        input (R, B, widths[0]), output logits (R, B, widths[-1]).
+    """
+
+    def __init__(self, widths: list[int], norm: Norm | None, init_std: float, seeds: list[int]) -> None:
+        super().__init__()
+        streams = [generator(seed, WEIGHTS) for seed in seeds]
+        weights = [
+            torch.stack([torch.randn(i, o, generator=g) for g in streams]) * init_std for i, o in pairwise(widths)
+        ]
+        self.linears = nn.ModuleList(StackedLinear(weight, bias=norm is None) for weight in weights[:-1])
+        self.norms = nn.ModuleList(norm(width) for width in widths[1:-1]) if norm else None
+        self.sigmoids = nn.ModuleList(nn.Sigmoid() for _ in widths[1:-1])
+        self.output = StackedLinear(weights[-1], bias=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of every replica."""
+        u = images
+        for layer, (linear, sigmoid) in enumerate(zip(self.linears, self.sigmoids, strict=True)):
+            x = linear(u)
+            u = sigmoid(x if self.norms is None else self.norms[layer](x))
+        logits: Tensor = self.output(u)
+        return logits
+
+    def layers(self) -> dict[str, StackedLinear]:
+        """Name the layers with weights: hidden1, hidden2, ..., output."""
+        hidden = {f"hidden{i}": linear for i, linear in enumerate(self.linears, start=1)}
+        return {**hidden, "output": self.output}  # type: ignore[dict-item]

@@ -1,0 +1,50 @@
+"""Where a run's numbers come from: code, versions, machine, data."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+SOURCE = Path(__file__).resolve().parents[2]
+CODE = ["src", "configs", "scripts", "pyproject.toml", "constraints.txt"]
+PACKAGES = ["torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pandas", "scikit-learn"]
+
+
+def git(*arguments: str) -> str | None:
+    """Ask git about the source tree; None where there is no git or no repository."""
+    try:
+        command = ["git", "-C", str(SOURCE), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def provenance(device: torch.device, data_sha256: str) -> dict[str, Any]:
+    """Describe what makes the numbers; ``dirty``: whether code or configs differ from the commit."""
+    changes = git("status", "--porcelain", "--", *CODE)
+    return {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": git("rev-parse", "HEAD"),
+        "dirty": None if changes is None else bool(changes),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in PACKAGES},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "data_sha256": data_sha256,
+    }
+
+
+def cpu_name() -> str:
+    """Return the processor's name as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

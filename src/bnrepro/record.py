@@ -1,0 +1,154 @@
+"""A run's folder: every file name, the tidy table of measurements, status, lock and provenance. No torch.
+
+    runs/<experiment>/<name>-<hash of the config>/
+        config.json       every setting
+        provenance.json   commit, versions, device, data
+        status.json       running, finished, diverged or failed; the step; the seconds spent
+        metrics.parquet   long form: run, seed, lr, step, split, layer, unit, metric, value
+        checkpoint.pt     the state of the run (checkpoint.py)
+        events.out.*      for TensorBoard, never the source of a number
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from bnrepro.config import RunConfig, flatten
+from bnrepro.errors import BadInput
+from bnrepro.files import write_atomically, write_json
+
+FINAL = ("finished", "diverged")
+KEYS = ["run", "seed", "lr", "step", "split", "layer", "unit", "metric"]
+NOT_IDENTITY = {  # where a run is kept and how it is shown do not change its numbers
+    "data_root",
+    "runs_root",
+    "name",
+    "runtime.checkpoint_every",
+    "runtime.progress_seconds",
+    "data.download",
+    "data.download_seconds",
+}
+
+
+def identity(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that a run's numbers depend on, under dotted keys."""
+    return {key: value for key, value in flatten(config).items() if key not in NOT_IDENTITY}
+
+
+def digest(config: RunConfig) -> str:
+    """Hash a run's identity to eight hex digits."""
+    return hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:8]
+
+
+class Record:
+    """The folder of one run. Opening it writes nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.checkpoint = folder / "checkpoint.pt"
+        self.metrics = folder / "metrics.parquet"
+        self._config = folder / "config.json"
+        self._provenance = folder / "provenance.json"
+        self._status = folder / "status.json"
+        self._lock = folder / ".lock"
+
+    @classmethod
+    def of(cls, config: RunConfig) -> "Record":
+        """Return the record that belongs to ``config``."""
+        return cls(Path(config.runs_root) / config.experiment / f"{config.name}-{digest(config)}")
+
+    @property
+    def name(self) -> str:
+        """The run's name: experiment/folder."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The stored settings under dotted keys."""
+        return self._read(self._config)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where the numbers come from."""
+        return self._read(self._provenance)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """How far the run is: ``status``, ``step``, ``seconds``, ``diverged`` (seed to step)."""
+        return self._read(self._status) if self._status.exists() else {"status": "missing"}
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run went through all its steps."""
+        return self.status["status"] in FINAL
+
+    def check(self, config: RunConfig) -> None:
+        """Refuse to resume or skip a run that was made with other settings.
+
+        Raises:
+            BadInput: the stored config is another; the message lists the keys that differ.
+        """
+        if not self._config.exists():
+            return
+        stored, ours = self.config, identity(config)
+        keys = sorted(key for key in stored.keys() | ours.keys() if stored.get(key) != ours.get(key))
+        if keys:
+            listed = ", ".join(f"{key} is {stored.get(key)} there and {ours.get(key)} here" for key in keys)
+            raise BadInput(f"{self.folder} holds a run with another config: {listed}; give the run another name=")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process, and make it if it is new.
+
+        Raises:
+            BadInput: another process holds it, or it cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._lock, timeout=0):
+                yield
+        except Timeout as error:
+            raise BadInput(f"another process is working on {self.folder}; wait for it or stop it") from error
+
+    def begin(self, config: RunConfig, provenance: dict[str, Any]) -> None:
+        """Write down what is run and where."""
+        write_json(self._config, identity(config))
+        write_json(self._provenance, provenance)
+
+    def write_status(self, status: str, step: int, seconds: float, diverged: dict[str, int]) -> None:
+        """Write down how far the run is."""
+        value = {"status": status, "step": step, "seconds": round(seconds, 1), "diverged": diverged}
+        write_json(self._status, value)
+
+    def write_metrics(self, table: pd.DataFrame) -> None:
+        """Write the table of measurements, atomically."""
+        write_atomically(self.metrics, lambda aside: table.to_parquet(aside, index=False, compression="zstd"))
+
+    def read_metrics(self, up_to_step: int | None = None) -> pd.DataFrame:
+        """Read the table of measurements, those after ``up_to_step`` left out.
+
+        Raises:
+            BadInput: the file is damaged.
+        """
+        try:
+            table = pd.read_parquet(self.metrics)
+        except (OSError, ValueError) as error:  # pyarrow's errors are both
+            raise BadInput(f"{self.metrics} is damaged; remove {self.folder} to make the run anew") from error
+        return table if up_to_step is None else table[table["step"] <= up_to_step]
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        try:
+            return cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{path} is missing or damaged; remove {self.folder} to make the run anew") from error
+
+
+def records(runs_root: Path, experiment: str) -> list[Record]:
+    """List the runs of an experiment, in the order of their names."""
+    return [Record(path.parent) for path in sorted((runs_root / experiment).glob("*/config.json"))]

@@ -1,0 +1,115 @@
+"""run(config) -> record: the only wiring."""
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from bnrepro import checkpoint, data, models, norm, optim, probes
+from bnrepro.config import RunConfig
+from bnrepro.data import Dataset, Sampler
+from bnrepro.errors import BadInput
+from bnrepro.events import Events
+from bnrepro.metrics import MetricsTable
+from bnrepro.progress import ProgressReport
+from bnrepro.provenance import provenance
+from bnrepro.record import Record
+from bnrepro.state import State
+from bnrepro.train import train
+
+
+def run(config: RunConfig) -> Record:
+    """Train the stack that ``config`` describes, or go on where it stopped, or do nothing where it has ended.
+
+    Raises:
+        BadInput: the data, the device or the run's folder do not fit the config.
+    """
+    device = choose_device(config.runtime.device)
+    config = replace(config, runtime=replace(config.runtime, device=device.type))
+    record = Record.of(config)
+    record.check(config)
+    if record.ended:
+        print(f"{record.name}: {record.status['status']} already, nothing to do", flush=True)
+        return record
+    set_up_torch(config.runtime.threads)
+    dataset = data.load(config.data, Path(config.data_root)).to(device)
+    state = initial_state(config, dataset, device)
+    with record.locked():
+        _run(config, record, dataset, state, device)
+    return record
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that ``runtime.device`` names; auto is CUDA where it is there.
+
+    Raises:
+        BadInput: cuda is asked for and not there.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise BadInput("runtime.device is cuda: this machine has none that torch can use; take cpu or auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def set_up_torch(threads: int) -> None:
+    """Make the arithmetic repeatable: fixed threads, deterministic kernels."""
+    torch.set_num_threads(threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+
+
+def initial_state(config: RunConfig, dataset: Dataset, device: torch.device) -> State:
+    """Build the stack and its sampler at step 0."""
+    replicas = len(config.seeds)
+    normalisation = norm.build(config.norm, replicas)
+    model = models.build(config.model, normalisation, dataset.features, dataset.classes, config.seeds).to(device)
+    return State(
+        model=model,
+        optimiser=optim.build(config.optim, model),
+        sampler=Sampler(dataset.train, config.batch_size, config.seeds),
+        step=0,
+        loss=torch.zeros(replicas, device=device),
+        diverged_at=torch.zeros(replicas, dtype=torch.int64, device=device),
+    )
+
+
+def _run(config: RunConfig, record: Record, dataset: Dataset, state: State, device: torch.device) -> None:
+    earlier, spent = None, 0.0
+    if record.checkpoint.exists():
+        checkpoint.restore(record.checkpoint, state)
+        earlier, spent = record.read_metrics(up_to_step=state.step), float(record.status["seconds"])
+        print(f"{record.name}: going on from step {state.step:,}", flush=True)
+    else:
+        record.begin(config, provenance(device, dataset.sha256))
+    table = MetricsTable(record.name, config.seeds, config.optim.lr, earlier)
+    events = Events(record.folder, config, state.step)
+    began = time.monotonic()
+
+    def save(status: str) -> None:
+        record.write_metrics(table.table())  # first: rows after the checkpoint's step are dropped on resuming
+        checkpoint.save(record.checkpoint, state)
+        record.write_status(status, state.step, spent + time.monotonic() - began, diverged(config, state))
+
+    def after_step(state: State) -> None:
+        progress.at(state.step)
+        if state.step % config.runtime.checkpoint_every == 0 and state.step < config.steps:
+            save("running")
+
+    progress = ProgressReport(record.name, state.step, config.steps, config.runtime.progress_seconds)
+    try:
+        with progress:
+            train(state, config.steps, probes.build(config, dataset), [table, events, progress], after_step)
+        events.finish(table.table())
+        save("diverged" if diverged(config, state) else "finished")
+    except Exception:
+        record.write_status("failed", state.step, spent + time.monotonic() - began, diverged(config, state))
+        raise
+    finally:
+        events.close()
+
+
+def diverged(config: RunConfig, state: State) -> dict[str, int]:
+    """Return the first step with a loss that is not finite, for each seed that has one."""
+    steps = state.diverged_at.tolist()
+    return {str(seed): step for seed, step in zip(config.seeds, steps, strict=True) if step}

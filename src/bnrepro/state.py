@@ -1,0 +1,48 @@
+"""Everything that a run is at one step, and nothing else: what a checkpoint holds."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bnrepro.data import Sampler
+from bnrepro.models import MLP
+
+
+@dataclass
+class State:
+    """A stack in training.
+
+    Attributes:
+        step: mini-batches done.
+        loss: (R,) each replica's mean cross-entropy over its last mini-batch.
+        diverged_at: (R,) the first step whose loss was not finite, 0 where there was none.
+    """
+
+    model: MLP
+    optimiser: torch.optim.Optimizer
+    sampler: Sampler
+    step: int
+    loss: Tensor
+    diverged_at: Tensor
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return tensors and plain containers only, so that it loads with ``weights_only``."""
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "sampler": self.sampler.state_dict(),
+            "step": self.step,
+            "loss": self.loss,
+            "diverged_at": self.diverged_at,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Become the run that ``state`` was taken from. Nothing else is random: see seeding.py."""
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.sampler.load_state_dict(state["sampler"])
+        self.step = state["step"]
+        self.loss = state["loss"].to(self.loss.device)
+        self.diverged_at = state["diverged_at"].to(self.diverged_at.device)
