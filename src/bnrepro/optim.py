@@ -8,4 +8,4 @@ from bnrepro.config import OptimConfig
 
 def build(config: OptimConfig, model: nn.Module) -> torch.optim.Optimizer:
     """Return plain SGD. In a stack the gradients of the replicas are separate, so one optimiser serves all."""
-    return torch.optim.SGD(model.parameters(), lr=config.lr)
+    return torch.optim.SGD(model.parameters(), lr=config.lr, foreach=True)
