@@ -1,0 +1,196 @@
+"""Figure 1 (Sec. 4.1): MNIST with and without BN."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from bnrepro import paper
+from bnrepro.claims.claim import Claim, Outcome
+from bnrepro.claims.verdict import bound, difference, estimate, ratio
+from bnrepro.curves import smooth
+from bnrepro.stability import Drift, drift
+from bnrepro.tables import rms_to_paper
+
+BASELINE, WITH_BN = "mlp", "mlp_bn"
+CURVE_BOUND = 0.010  # the printed difference of the final accuracies: nearer than the effect that is to be shown
+
+
+def _curves(accuracy: pd.DataFrame, network: str) -> pd.DataFrame:
+    """Return accuracy indexed by step, one column per seed."""
+    rows = accuracy[accuracy["network"] == network]
+    return rows.pivot(index="step", columns="seed", values="accuracy").sort_index()
+
+
+def steps_to_baseline(accuracy: pd.DataFrame) -> pd.Series:
+    """Return, per seed, the share of training after which BN reaches the other network's final accuracy.
+
+    Both curves are smoothed over five evaluations. A seed that never reaches it counts as 1, the least it can be.
+    """
+    baseline, with_bn = smooth(_curves(accuracy, BASELINE)), smooth(_curves(accuracy, WITH_BN))
+    last = baseline.index.max()
+    reached = {
+        seed: next((step for step, value in with_bn[seed].items() if value >= baseline[seed].iloc[-1]), last) / last
+        for seed in baseline.columns.intersection(with_bn.columns)
+    }
+    return pd.Series(reached)
+
+
+def faster(accuracy: pd.DataFrame) -> Outcome:
+    """fig1a-faster."""
+    e = estimate(steps_to_baseline(accuracy))
+    return Outcome(e, ratio(e, no_effect=1.0, paper=paper.STEPS_TO_BASELINE / paper.STEPS))
+
+
+def _gap(baseline: pd.Series, with_bn: pd.Series) -> Outcome:
+    e = estimate((with_bn - baseline).dropna())  # pandas aligns the seeds
+    return Outcome(e, difference(e, no_effect=0.0, paper=PAPER_GAP))
+
+
+def higher(accuracy: pd.DataFrame) -> Outcome:
+    """fig1a-higher, both networks at the calibrated learning rate."""
+    return _gap(*(smooth(_curves(accuracy, network)).iloc[-1] for network in (BASELINE, WITH_BN)))
+
+
+def chosen_rate(tuned: pd.DataFrame, network: str) -> float:
+    """Return the learning rate whose mean held-out accuracy over seeds is best."""
+    rows = tuned[tuned["network"] == network]
+    return float(rows.groupby("lr")["held_out_accuracy"].mean().idxmax())
+
+
+def higher_when_tuned(tuned: pd.DataFrame) -> Outcome:
+    """fig1a-higher, each network at its own best learning rate."""
+
+    def at_its_best(network: str) -> pd.Series:
+        chosen = tuned[(tuned["network"] == network) & (tuned["lr"] == chosen_rate(tuned, network))]
+        return chosen.set_index("seed")["test_accuracy"]
+
+    return _gap(at_its_best(BASELINE), at_its_best(WITH_BN))
+
+
+def curve(network: str) -> Callable[[pd.DataFrame], Outcome]:
+    """fig1a-curve of one network."""
+
+    def check(accuracy: pd.DataFrame) -> Outcome:
+        e = estimate(rms_to_paper(network, _curves(accuracy, network)))
+        return Outcome(e, bound(e, CURVE_BOUND))
+
+    return check
+
+
+def printed_drift(network: str) -> Drift:
+    """Return the drift of the paper's own sigmoid, from the printed bands of Fig. 1b,c."""
+    printed = paper.figure_1bc()
+    rows = printed[printed["network"] == network]
+    bands = rows.pivot(index="fraction_of_training", columns="percentile", values="input_value")
+    return drift(bands.index.to_numpy(), *(bands[[p]].to_numpy() for p in (15, 50, 85)))
+
+
+def _median_over_units(table: pd.DataFrame, network: str, measure: str) -> pd.Series:
+    """Return each seed's drift in the last hidden layer: the median over its units."""
+    rows = table[(table["network"] == network) & (table["layer"] == table["layer"].max())]
+    return rows.groupby("seed")[measure].median()
+
+
+def unstable(measure: str) -> Callable[[pd.DataFrame], Outcome]:
+    """fig1b-unstable: the drift without BN, against what the paper prints for the network that it calls stable."""
+
+    def check(table: pd.DataFrame) -> Outcome:
+        e = estimate(_median_over_units(table, BASELINE, measure))
+        return Outcome(e, ratio(e, no_effect=_printed(WITH_BN, measure), paper=_printed(BASELINE, measure)))
+
+    return check
+
+
+def stable(measure: str) -> Callable[[pd.DataFrame], Outcome]:
+    """fig1c-stable: how many times more a sigmoid's input drifts without BN than with it, paired by seed."""
+
+    def check(table: pd.DataFrame) -> Outcome:
+        without, with_bn = (_median_over_units(table, network, measure) for network in (BASELINE, WITH_BN))
+        e = estimate((without / with_bn).dropna())
+        return Outcome(e, ratio(e, no_effect=1.0, paper=_printed_ratio(measure)))
+
+    return check
+
+
+def _printed(network: str, measure: str) -> float:
+    return float(getattr(printed_drift(network), measure.removesuffix("_drift"))[0])
+
+
+def _printed_ratio(measure: str) -> float:
+    return _printed(BASELINE, measure) / _printed(WITH_BN, measure)
+
+
+PAPER_GAP = paper.FINAL_ACCURACY[WITH_BN] - paper.FINAL_ACCURACY[BASELINE]
+_GAP = "difference above 0; size within half of the paper's"
+_WORDS = {"median_drift": "median", "spread_drift": "spread"}
+
+CLAIMS: list[Claim] = [
+    Claim(
+        "fig1a-faster",
+        "4.1, Fig. 1a",
+        "BN reaches the final test accuracy of the network without BN at a fraction of its steps (share of training)",
+        paper.STEPS_TO_BASELINE / paper.STEPS,
+        "share below 1; size within a factor of 2 of the paper's",
+        "fig1_accuracy",
+        faster,
+    ),
+    Claim(
+        "fig1a-higher",
+        "4.1, Fig. 1a",
+        "BN ends higher on the test set, both at the calibrated settings (difference of final accuracies)",
+        PAPER_GAP,
+        _GAP,
+        "fig1_accuracy",
+        higher,
+    ),
+    Claim(
+        "fig1a-higher:tuned",
+        "4.1, Fig. 1a",
+        "BN ends higher on the test set, each network at the learning rate that is best for it on held-out data "
+        "(difference of final accuracies)",
+        PAPER_GAP,
+        _GAP,
+        "fig1_tuned",
+        higher_when_tuned,
+    ),
+    *(
+        Claim(
+            f"fig1a-curve:{name}",
+            "4.1, Fig. 1a",
+            f"the test accuracy {words} BN follows the printed curve (root mean square distance), {how}",
+            0.0,
+            f"distance below {CURVE_BOUND:.3f}, the printed difference of the final accuracies",
+            "fig1_accuracy",
+            curve(network),
+        )
+        for name, words, network, how in (
+            ("without-bn", "without", BASELINE, "fitted"),
+            ("with-bn", "with", WITH_BN, "predicted"),
+        )
+    ),
+    *(
+        Claim(
+            f"fig1b-unstable:{_WORDS[measure]}",
+            "4.1, Fig. 1b",
+            f"without BN the {_WORDS[measure]} of a last-hidden-layer sigmoid's input moves a lot over training "
+            "(range over mean spread)",
+            _printed(BASELINE, measure),
+            f"above {_printed(WITH_BN, measure):.3f}, the paper's own with BN; size within a factor of 2",
+            "fig1_drift",
+            unstable(measure),
+        )
+        for measure in _WORDS
+    ),
+    *(
+        Claim(
+            f"fig1c-stable:{_WORDS[measure]}",
+            "4.1, Fig. 1c",
+            f"with BN the {_WORDS[measure]} is far more stable (drift without BN divided by drift with BN)",
+            _printed_ratio(measure),
+            "ratio above 1; size within a factor of 2 of the paper's",
+            "fig1_drift",
+            stable(measure),
+        )
+        for measure in _WORDS
+    ),
+]
