@@ -24,7 +24,7 @@ def restore(path: Path, state: State) -> None:
     try:
         state.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except (RuntimeError, pickle.UnpicklingError, KeyError, EOFError, ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = next(iter(str(error).splitlines()), "it ends too early")
         raise BadInput(
             f"{path} cannot be read as a checkpoint of this run ({reason}); "
             f"remove the folder {path.parent} to start the run anew"

@@ -1,8 +1,10 @@
 """From configs/ and overrides to a RunConfig, by Hydra."""
 
 from collections.abc import Iterable
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -82,14 +84,18 @@ def _what_differs(config: RunConfig) -> list[str]:
     choices = [f"network={config.network}", f"scale={config.scale}"]
     if config.experiment in experiments():
         choices.append(f"experiment={config.experiment}")
-    plain = OmegaConf.to_object(_compose(choices))
-    assert isinstance(plain, RunConfig)
-    ours, theirs = flatten(config), flatten(plain)
+    ours, theirs = flatten(config), _as_it_stands(tuple(choices))
     skip = {"experiment", "name", "data_root", "runs_root"}
     differing = [key for key in ours if key not in skip and ours[key] != theirs.get(key)]
-    return [
-        f"{key.rpartition('.')[2]}={_word(ours[key])}" for key in differing if not key.startswith("runtime.")
-    ]
+    short = {key: "data" if key == "data.name" else key.rpartition(".")[2] for key in differing}
+    return [f"{short[key]}={_word(ours[key])}" for key in differing if not key.startswith("runtime.")]
+
+
+@cache
+def _as_it_stands(choices: tuple[str, ...]) -> dict[str, Any]:
+    plain = OmegaConf.to_object(_compose(list(choices)))
+    assert isinstance(plain, RunConfig)
+    return flatten(plain)
 
 
 def _word(value: object) -> str:

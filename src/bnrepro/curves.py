@@ -35,7 +35,7 @@ def _bands(metrics: pd.DataFrame) -> Iterator[tuple[int, str, "pd.Index[int]", F
             group[group["metric"] == f"sigmoid_input_p{p}"].pivot(index="step", columns="unit", values="value")
             for p in PERCENTILES
         ]
-        yield int(seed), str(layer), tables[0].index, np.stack([table.to_numpy() for table in tables])
+        yield int(str(seed)), str(layer), tables[0].index, np.stack([table.to_numpy() for table in tables])
 
 
 def _drift(steps: "pd.Index[int]", bands: Floats, training: int) -> Drift:
@@ -60,7 +60,14 @@ def typical_bands(metrics: pd.DataFrame, training: int) -> pd.DataFrame:
         unit = _drift(steps, bands, training).typical()
         pieces += [
             pd.DataFrame(
-                {"seed": seed, "layer": layer, "unit": unit, "percentile": p, "step": steps, "value": band[:, unit]}
+                {
+                    "seed": seed,
+                    "layer": layer,
+                    "unit": unit,
+                    "percentile": p,
+                    "step": steps,
+                    "value": band[:, unit],
+                }
             )
             for p, band in zip(PERCENTILES, bands, strict=True)
         ]

@@ -19,7 +19,8 @@ def evaluate(model: nn.Module, examples: Examples, replicas: int) -> tuple[Tenso
     model.eval()
     right = torch.zeros(replicas, dtype=torch.float64, device=examples.labels.device)
     loss = torch.zeros_like(right)
-    for images, labels in zip(examples.images.split(CHUNK), examples.labels.split(CHUNK), strict=True):
+    for chunk in (examples[start : start + CHUNK] for start in range(0, len(examples), CHUNK)):
+        images, labels = chunk.images, chunk.labels
         logits = model(images.expand(replicas, *images.shape))  # (R, N, classes)
         targets = labels.expand(replicas, -1)
         finite = torch.isfinite(logits).all(dim=2)

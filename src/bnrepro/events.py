@@ -6,8 +6,8 @@ import pandas as pd
 from torch.utils.tensorboard import SummaryWriter
 
 from bnrepro.config import RunConfig, flatten
-from bnrepro.probes import Measurement
 from bnrepro.curves import final_accuracy, typical_bands
+from bnrepro.probes import Measurement
 
 _BAND = [f"p{percentile}" for percentile in (50, 15, 85)]  # a Margin chart takes value, lower, upper
 
@@ -17,7 +17,10 @@ def _layout(layers: list[str]) -> dict[str, dict[str, list[str | list[str]]]]:
         return ["Margin", [f"{kind}/{layer}/{name}" for name in _BAND]]
 
     names = list(reversed(layers))  # the paper shows the last hidden layer
-    accuracy: list[str | list[str]] = ["Margin", [f"test_accuracy/{name}" for name in ("mean", "lowest", "highest")]]
+    accuracy: list[str | list[str]] = [
+        "Margin",
+        [f"test_accuracy/{name}" for name in ("mean", "lowest", "highest")],
+    ]
     return {
         "Input of the typical sigmoid (Fig. 1b,c), first seed": {layer: band("typical", layer) for layer in names},
         "Input of the sigmoids, median over the layer, first seed": {layer: band("layer", layer) for layer in names},
@@ -50,8 +53,9 @@ class Events:
     def finish(self, metrics: pd.DataFrame) -> None:
         """Draw the typical unit of each layer and write the run's row of the HParams page."""
         first = metrics[metrics["seed"] == self.config.seeds[0]]
-        for row in typical_bands(first, self.config.steps).itertuples():
-            self.writer.add_scalar(f"typical/{row.layer}/p{row.percentile}", float(row.value), int(row.step))
+        bands = typical_bands(first, self.config.steps)
+        for layer, percentile, step, value in bands[["layer", "percentile", "step", "value"]].to_numpy():
+            self.writer.add_scalar(f"typical/{layer}/p{percentile}", value, step)
         settings = {key: value for key, value in flatten(self.config).items() if not isinstance(value, list)}
         accuracy = float(final_accuracy(metrics).mean())
         self.writer.add_hparams(settings, {"final_test_accuracy": accuracy}, run_name=".")
@@ -60,5 +64,3 @@ class Events:
     def close(self) -> None:
         """Flush what was written."""
         self.writer.close()
-
-

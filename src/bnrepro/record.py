@@ -1,12 +1,12 @@
 """A run's folder: every file name, the tidy table of measurements, status, lock and provenance. No torch.
 
-    runs/<experiment>/<name>-<hash of the config>/
-        config.json       every setting
-        provenance.json   commit, versions, device, data
-        status.json       running, finished, diverged or failed; the step; the seconds spent
-        metrics.parquet   long form: run, seed, lr, step, split, layer, unit, metric, value
-        checkpoint.pt     the state of the run (checkpoint.py)
-        events.out.*      for TensorBoard, never the source of a number
+runs/<experiment>/<name>-<hash of the config>/
+    config.json       every setting
+    provenance.json   commit, versions, device, data
+    status.json       running, finished, diverged or failed; the step; the seconds spent
+    metrics.parquet   long form: run, seed, lr, step, split, layer, unit, metric, value
+    checkpoint.pt     the state of the run (checkpoint.py)
+    events.out.*      for TensorBoard, never the source of a number
 """
 
 import hashlib

@@ -50,7 +50,8 @@ def drift(fraction: ArrayLike, p15: ArrayLike, p50: ArrayLike, p85: ArrayLike) -
 
 def on_paper_grid(fraction: ArrayLike, values: ArrayLike) -> Floats:
     """Interpolate (T, U) values linearly at the 100 points of training of the paper's Fig. 1b,c."""
-    grid = np.unique(figure_1bc()["fraction_of_training"])
+    printed = figure_1bc()
+    grid = np.unique(printed.loc[printed["network"] == "mlp", "fraction_of_training"])
     columns = np.asarray(values, dtype=np.float64).T
     points = np.asarray(fraction, dtype=np.float64)
     return np.stack([np.interp(grid, points, column) for column in columns], axis=1)

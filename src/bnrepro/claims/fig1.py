@@ -28,10 +28,10 @@ def steps_to_baseline(accuracy: pd.DataFrame) -> pd.Series:
     """
     baseline, with_bn = smooth(_curves(accuracy, BASELINE)), smooth(_curves(accuracy, WITH_BN))
     last = baseline.index.max()
-    reached = {
-        seed: next((step for step, value in with_bn[seed].items() if value >= baseline[seed].iloc[-1]), last) / last
-        for seed in baseline.columns.intersection(with_bn.columns)
-    }
+    reached = {}
+    for seed in baseline.columns.intersection(with_bn.columns):
+        steps = with_bn.index[with_bn[seed] >= baseline[seed].iloc[-1]]
+        reached[seed] = (steps.min() if len(steps) else last) / last
     return pd.Series(reached)
 
 
@@ -54,7 +54,8 @@ def higher(accuracy: pd.DataFrame) -> Outcome:
 def chosen_rate(tuned: pd.DataFrame, network: str) -> float:
     """Return the learning rate whose mean held-out accuracy over seeds is best."""
     rows = tuned[tuned["network"] == network]
-    return float(rows.groupby("lr")["held_out_accuracy"].mean().idxmax())
+    mean = rows.groupby("lr")["held_out_accuracy"].mean()
+    return float(mean.index[int(mean.to_numpy().argmax())])
 
 
 def higher_when_tuned(tuned: pd.DataFrame) -> Outcome:
@@ -62,7 +63,7 @@ def higher_when_tuned(tuned: pd.DataFrame) -> Outcome:
 
     def at_its_best(network: str) -> pd.Series:
         chosen = tuned[(tuned["network"] == network) & (tuned["lr"] == chosen_rate(tuned, network))]
-        return chosen.set_index("seed")["test_accuracy"]
+        return pd.Series(chosen["test_accuracy"].to_numpy(), index=chosen["seed"])
 
     return _gap(at_its_best(BASELINE), at_its_best(WITH_BN))
 
@@ -88,7 +89,7 @@ def printed_drift(network: str) -> Drift:
 def _median_over_units(table: pd.DataFrame, network: str, measure: str) -> pd.Series:
     """Return each seed's drift in the last hidden layer: the median over its units."""
     rows = table[(table["network"] == network) & (table["layer"] == table["layer"].max())]
-    return rows.groupby("seed")[measure].median()
+    return pd.Series(rows.groupby("seed")[measure].median())
 
 
 def unstable(measure: str) -> Callable[[pd.DataFrame], Outcome]:

@@ -1,6 +1,6 @@
 """What a data set is, once loaded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -47,5 +47,4 @@ class Dataset:
 
     def to(self, device: torch.device) -> "Dataset":
         """Return the same data set, resident on ``device``."""
-        parts = (part.to(device) for part in (self.train, self.held_out, self.test))
-        return Dataset(self.name, *parts, self.classes, self.sha256)
+        return replace(self, train=self.train.to(device), held_out=self.held_out.to(device), test=self.test.to(device))

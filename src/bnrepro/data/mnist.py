@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bnrepro.data.mnist_files import check_mnist, missing_mnist, mnist_folder, where_to_put_mnist
+from bnrepro.mnist_files import check_mnist, missing_mnist, mnist_folder, where_to_put_mnist
 from bnrepro.errors import BadInput
 
 Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -71,7 +71,11 @@ def _download(root: Path, seconds: float) -> None:
     from torchvision.datasets import MNIST
 
     socket.setdefaulttimeout(seconds / 4)  # so that a silent mirror leaves time for the next one
-    with open(os.devnull, "w") as silence, contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
+    with (
+        open(os.devnull, "w") as silence,
+        contextlib.redirect_stdout(silence),
+        contextlib.redirect_stderr(silence),
+    ):
         for train in (True, False):
             with contextlib.suppress(RuntimeError, OSError):
                 MNIST(str(root), train=train, download=True)

@@ -55,4 +55,4 @@ class Sampler:
         self.permutations = state["permutations"].to(self.permutations.device)
         self.position = int(state["position"])
         for g, generator_state in zip(self.generators, state["generators"], strict=True):
-            g.set_state(generator_state.cpu())
+            g.set_state(generator_state.cpu().clone())  # a view into the stack is refused

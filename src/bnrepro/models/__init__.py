@@ -1,6 +1,6 @@
 """The networks: ``build(config, norm, ...)`` chooses by the type of the config."""
 
-from bnrepro.config import ModelConfig, MLPConfig
+from bnrepro.config import MLPConfig, ModelConfig
 from bnrepro.models.mlp import MLP
 from bnrepro.norm import Norm
 

@@ -1,0 +1,176 @@
+"""Claims on tables made by hand: a case for each verdict, and numbers that can be counted on paper."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from bnrepro import paper
+from bnrepro.claims import CLAIMS, COLUMNS, judge
+from bnrepro.claims.fig1 import chosen_rate, steps_to_baseline
+from bnrepro.claims.verdict import Estimate, bound, difference, estimate, ratio
+from bnrepro.tables import Tables, rms_to_paper
+
+STEPS = np.arange(1000, 50_001, 1000)
+
+
+def accuracy_table(baseline: Sequence[float], with_bn: Sequence[float], shape: float = 1.0) -> pd.DataFrame:
+    """Return curves that rise linearly to each seed's final accuracy, and stay there from 20 % of training on."""
+    pieces = []
+    for network, finals in (("mlp", baseline), ("mlp_bn", with_bn)):
+        for seed, final in enumerate(finals):
+            curve = final * np.minimum(1, (STEPS / 10_000) ** shape)
+            pieces.append(pd.DataFrame({"network": network, "seed": seed, "step": STEPS, "accuracy": curve}))
+    return pd.concat(pieces).assign(data="mnist", scale="cpu")
+
+
+def drift_table(baseline: Sequence[float], with_bn: Sequence[float]) -> pd.DataFrame:
+    """Return three units a seed whose median has the given drift."""
+    rows = [
+        {"network": network, "seed": seed, "layer": "hidden3", "unit": unit, "median_drift": value * factor}
+        for network, values in (("mlp", baseline), ("mlp_bn", with_bn))
+        for seed, value in enumerate(values)
+        for unit, factor in enumerate((0.1, 1.0, 10.0))
+    ]
+    table = pd.DataFrame(rows).assign(data="mnist", scale="cpu")
+    return table.assign(spread_drift=table["median_drift"])
+
+
+def row(tables: Tables, claim: str) -> pd.Series:
+    judged = judge(CLAIMS, tables, "mnist")
+    assert list(judged) == COLUMNS
+    return judged.set_index("id").loc[claim]
+
+
+def test_the_interval_is_students() -> None:
+    x = [0.1, 0.4, 0.2, 0.5, 0.3]
+    e = estimate(x)
+    low, high = stats.t.interval(0.95, len(x) - 1, loc=np.mean(x), scale=stats.sem(x))
+    assert (e.value, e.low, e.high, e.seeds) == (pytest.approx(0.3), pytest.approx(low), pytest.approx(high), 5)
+    assert estimate([1.0, np.nan, 3.0]).seeds == 2
+    assert estimate([]).seeds == 0
+    assert estimate([2.0]).high == np.inf
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "seeds", "verdict"),
+    [
+        (0.008, 0.012, 5, "reproduced"),
+        (0.001, 0.006, 5, "reproduced"),  # overlaps [0.005, 0.015]
+        (0.001, 0.004, 5, "direction only"),
+        (0.016, 0.020, 5, "direction only"),
+        (-0.004, -0.001, 5, "not reproduced"),
+        (-0.001, 0.012, 5, "inconclusive"),
+        (0.008, 0.012, 2, "inconclusive"),
+    ],
+)
+def test_verdicts_on_differences(low: float, high: float, seeds: int, verdict: str) -> None:
+    assert difference(Estimate((low + high) / 2, low, high, seeds), no_effect=0.0, paper=0.010) == verdict
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "paper_value", "verdict"),
+    [
+        (0.2, 0.4, 0.31, "reproduced"),
+        (0.7, 0.9, 0.31, "direction only"),
+        (1.1, 1.2, 0.31, "not reproduced"),
+        (0.9, 1.2, 0.31, "inconclusive"),
+        (3.0, 4.0, 6.7, "reproduced"),
+        (2.0, 3.0, 6.7, "direction only"),
+    ],
+)
+def test_verdicts_on_ratios(low: float, high: float, paper_value: float, verdict: str) -> None:
+    assert ratio(Estimate((low + high) / 2, low, high, 5), no_effect=1.0, paper=paper_value) == verdict
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "seeds", "verdict"),
+    [(0.002, 0.009, 5, "reproduced"), (0.011, 0.02, 5, "not reproduced"), (0.009, 0.011, 5, "inconclusive"),
+     (0.002, 0.003, 2, "inconclusive")],
+)  # fmt: skip
+def test_verdicts_on_bounds(low: float, high: float, seeds: int, verdict: str) -> None:
+    assert bound(Estimate((low + high) / 2, low, high, seeds), most=0.010) == verdict
+
+
+def test_without_tables_nothing_is_claimed() -> None:
+    judged = judge(CLAIMS, {}, "mnist")
+    assert set(judged["verdict"]) == {"not run"}
+    assert judged["ours"].isna().all()
+
+
+def test_higher_is_the_paired_difference_of_final_accuracies() -> None:
+    tables = {"fig1_accuracy": accuracy_table([0.970, 0.972, 0.974], [0.981, 0.982, 0.983])}
+    found = row(tables, "fig1a-higher")
+    assert found["ours"] == pytest.approx(0.010)
+    low, high = stats.t.interval(0.95, 2, loc=0.010, scale=0.001 / np.sqrt(3))
+    assert (found["low"], found["high"]) == (pytest.approx(low), pytest.approx(high))
+    assert (found["verdict"], found["seeds"], found["scale"]) == ("reproduced", 3, "cpu")
+
+
+def test_higher_is_not_reproduced_when_bn_ends_lower() -> None:
+    tables = {"fig1_accuracy": accuracy_table([0.982, 0.983, 0.984], [0.970, 0.971, 0.972])}
+    assert row(tables, "fig1a-higher")["verdict"] == "not reproduced"
+
+
+def test_only_seeds_that_both_networks_have_are_compared() -> None:
+    tables = {"fig1_accuracy": accuracy_table([0.970, 0.972, 0.974, 0.5], [0.981, 0.982, 0.983])}
+    assert row(tables, "fig1a-higher")["seeds"] == 3
+
+
+def test_faster_counts_the_steps_on_smoothed_curves() -> None:
+    """BN's line 0.98 t/10k passes 0.489 at t = 5k; a mean of five evaluations lags by two: at 7k."""
+    table = accuracy_table([0.489] * 3, [0.98] * 3)
+    assert steps_to_baseline(table).tolist() == [0.14] * 3
+    found = row({"fig1_accuracy": accuracy_table([0.489] * 3, [0.98, 0.97, 0.98])}, "fig1a-faster")
+    assert found["verdict"] == "direction only"  # 0.14 lies below half of the paper's 0.31
+
+
+def test_a_seed_that_never_gets_there_counts_as_the_whole_training() -> None:
+    assert steps_to_baseline(accuracy_table([0.98] * 3, [0.5] * 3)).tolist() == [1.0] * 3
+
+
+def test_the_papers_own_curves_have_no_distance_from_themselves() -> None:
+    printed = paper.figure_1a()
+    for network in ("mlp", "mlp_bn"):
+        curve = printed[printed["network"] == network].set_index("step")[["test_accuracy"]]
+        assert rms_to_paper(network, curve + 0.004) == pytest.approx(0.004)
+        tables = {
+            "fig1_accuracy": pd.concat(
+                pd.DataFrame({"step": curve.index, "accuracy": curve["test_accuracy"] + shift, "seed": seed})
+                for seed, shift in enumerate((0.001, 0.002, 0.003))
+            ).assign(network=network, data="mnist", scale="cpu")
+        }
+        claim = "fig1a-curve:without-bn" if network == "mlp" else "fig1a-curve:with-bn"
+        only = [c for c in CLAIMS if c.id == claim]
+        assert judge(only, tables, "mnist")["verdict"].tolist() == ["reproduced"]
+
+
+def test_the_rate_is_chosen_on_held_out_data_and_read_on_the_test_set() -> None:
+    rows = [
+        {"network": network, "lr": lr, "seed": seed, "held_out_accuracy": held_out, "test_accuracy": test + seed / 1e4}
+        for network, lr, held_out, test in (
+            ("mlp", 0.1, 0.95, 0.99),  # best on the test set: must not be chosen
+            ("mlp", 0.3, 0.97, 0.96),
+            ("mlp_bn", 0.1, 0.98, 0.97),
+            ("mlp_bn", 1.0, 0.90, 0.995),
+        )
+        for seed in range(3)
+    ]
+    table = pd.DataFrame(rows).assign(data="mnist", scale="cpu")
+    assert (chosen_rate(table, "mlp"), chosen_rate(table, "mlp_bn")) == (0.3, 0.1)
+    found = row({"fig1_tuned": table}, "fig1a-higher:tuned")
+    assert found["ours"] == pytest.approx(0.01)
+    assert found["verdict"] == "reproduced"
+
+
+def test_stability_compares_medians_over_units_paired_by_seed() -> None:
+    found = row({"fig1_drift": drift_table([0.42, 0.44, 0.46], [0.07, 0.07, 0.07])}, "fig1c-stable:median")
+    assert found["ours"] == pytest.approx(0.44 / 0.07)
+    assert found["verdict"] == "reproduced"
+    unstable = row({"fig1_drift": drift_table([0.42, 0.44, 0.46], [0.07, 0.07, 0.07])}, "fig1b-unstable:median")
+    assert unstable["ours"] == pytest.approx(0.44)
+    assert unstable["verdict"] == "reproduced"
+    still = row({"fig1_drift": drift_table([0.01, 0.02, 0.03], [0.07, 0.07, 0.07])}, "fig1b-unstable:median")
+    assert still["verdict"] == "not reproduced"

@@ -1,0 +1,140 @@
+"""Data sets: what is checked before anything is trained on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bnrepro import data
+from bnrepro.compose import load
+from bnrepro.config import DataConfig
+from bnrepro.data import Examples, Sampler, mnist
+from bnrepro.errors import BadInput
+from bnrepro.mnist_files import MNIST_SHA256, mnist_folder
+
+REAL = Path(__file__).resolve().parents[2] / "data"
+
+
+def config(*overrides: str) -> DataConfig:
+    return load(["scale=smoke", *overrides]).data
+
+
+def plant(root: Path) -> Path:
+    folder = mnist_folder(root)
+    folder.mkdir(parents=True)
+    for name in MNIST_SHA256:
+        (folder / name).write_bytes(b"not MNIST")
+    return folder
+
+
+def test_digits_are_the_sources_in_a_fixed_split() -> None:
+    from sklearn.datasets import load_digits
+
+    dataset = data.load(config("data=digits", "data.encoding=grey"), Path("nowhere"))
+    assert (len(dataset.train), len(dataset.test), dataset.features) == (1437, 360, 64)
+    source = load_digits()
+    both = torch.cat([dataset.train.images, dataset.test.images])
+    ours = np.sort((both * 16).round().numpy().sum(axis=1))
+    assert np.array_equal(ours, np.sort(source.data.sum(axis=1)))
+    shares = torch.bincount(dataset.test.labels) / 360
+    np.testing.assert_allclose(shares, np.bincount(source.target) / 1797, atol=0.003)
+
+
+def test_binary_pixels_are_those_above_the_threshold() -> None:
+    grey = data.load(config("data=digits", "data.encoding=grey"), Path("nowhere")).train.images
+    binary = data.load(config("data=digits", "data.threshold=0.3"), Path("nowhere")).train.images
+    assert torch.equal(binary, (grey > 0.3).float())
+    assert grey.min() == 0
+    assert grey.max() == 1
+
+
+def test_held_out_examples_leave_the_training_set_and_stay_the_same() -> None:
+    whole = data.load(config("data=digits"), Path("nowhere"))
+    parts = data.load(config("data=digits", "data.held_out=400"), Path("nowhere"))
+    again = data.load(config("data=digits", "data.held_out=400"), Path("nowhere"))
+    assert torch.equal(parts.held_out.images, again.held_out.images)
+    assert torch.equal(parts.test.images, whole.test.images)
+    together = torch.cat([parts.train.images, parts.held_out.images]).sum(dim=0)
+    torch.testing.assert_close(together, whole.train.images.sum(dim=0))
+    assert (len(parts.train), len(parts.held_out)) == (1037, 400)
+    with pytest.raises(BadInput, match="held_out is 1437"):
+        data.load(config("data=digits", "data.held_out=1437"), Path("nowhere"))
+
+
+def test_planted_files_are_named_with_both_hashes(tmp_path: Path) -> None:
+    folder = plant(tmp_path)
+    with pytest.raises(BadInput) as error:
+        data.load(config("data=mnist", "data.download=false"), tmp_path)
+    assert str(folder / "train-images-idx3-ubyte") in str(error.value)
+    assert MNIST_SHA256["train-images-idx3-ubyte"] in str(error.value)
+    assert len({word for word in str(error.value).replace(",", " ").split() if len(word.strip(";:")) == 64}) == 2
+
+
+def test_missing_files_are_named_where_nothing_may_be_downloaded(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="t10k-labels-idx1-ubyte"):
+        data.load(config("data=mnist", "data.download=false"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def hang(root: Path, seconds: float) -> None:
+    import time
+
+    time.sleep(60)
+
+
+def plant_a_web_page(root: Path, seconds: float) -> None:
+    plant(root)
+
+
+@pytest.mark.parametrize(("download", "message"), [(hang, "no answer within"), (plant_a_web_page, "is not MNIST's")])
+def test_a_download_that_hangs_or_lies_leaves_nothing(
+    download: object, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mnist, "_download", download)
+    with pytest.raises(BadInput, match=message):
+        mnist.fetch(tmp_path, seconds=3 if download is hang else 30)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not mnist_folder(REAL).is_dir(), reason="MNIST is not in data/")
+def test_mnist_is_mnist() -> None:
+    dataset = data.load(config("data=mnist"), REAL)
+    assert (len(dataset.train), len(dataset.test), dataset.features) == (60000, 10000, 784)
+    assert torch.bincount(dataset.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert set(dataset.train.images.unique().tolist()) == {0.0, 1.0}
+
+
+def ten() -> Examples:
+    return Examples(torch.arange(10.0).unsqueeze(1), torch.arange(10))
+
+
+def test_every_epoch_goes_once_through_the_examples_in_a_seeds_own_order() -> None:
+    sampler = Sampler(ten(), 5, [0, 1])
+    epochs = [torch.cat([sampler.next().labels, sampler.next().labels], dim=1) for _ in range(2)]
+    for epoch in epochs:
+        assert epoch.sort(dim=1).values.tolist() == [list(range(10))] * 2
+        assert not torch.equal(epoch[0], epoch[1])
+    assert not torch.equal(epochs[0], epochs[1])
+    alone = Sampler(ten(), 5, [1])
+    assert torch.equal(torch.cat([alone.next().labels, alone.next().labels], dim=1)[0], epochs[0][1])
+
+
+def test_labels_stay_with_their_images() -> None:
+    batch = Sampler(ten(), 4, [0, 1, 2]).next()
+    assert torch.equal(batch.images[..., 0], batch.labels.float())
+
+
+def test_a_sampler_goes_on_where_its_state_was_taken() -> None:
+    sampler, other = Sampler(ten(), 3, [0, 1]), Sampler(ten(), 3, [5, 6])
+    for _ in range(4):
+        sampler.next()
+    state = sampler.state_dict()
+    expected = [sampler.next().labels for _ in range(5)]
+    other.load_state_dict(state)
+    assert all(torch.equal(other.next().labels, labels) for labels in expected)
+
+
+def test_a_mini_batch_larger_than_the_data_is_refused() -> None:
+    with pytest.raises(BadInput, match="batch_size is 11"):
+        Sampler(ten(), 11, [0])

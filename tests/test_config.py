@@ -1,0 +1,154 @@
+"""The door: what is accepted, and what each mistake is answered with."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bnrepro import cli
+from bnrepro.compose import CONFIGS, experiments, grid, load
+from bnrepro.config import RunConfig, flatten
+from bnrepro.record import Record, digest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def door(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[RunConfig]]:
+    """Give the command line to the door; return its exit code and the runs that it lets through."""
+    seen: list[RunConfig] = []
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main(seen.append)
+    assert isinstance(stop.value.code, int)
+    return stop.value.code, seen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["optim.lrr=0.1"], "unknown key optim.lrr; allowed here: lr"),
+        (["lr=0.1"], "unknown key lr; allowed here: batch_size"),
+        (["data=cifar11"], "unknown data 'cifar11'; allowed: digits, mnist"),
+        (["network=mpl"], "unknown network 'mpl'; allowed: mlp, mlp_bn"),
+        (["experiment=fig9"], "unknown experiment 'fig9'; allowed: fig1, fig1_calibrate, fig1_tuned"),
+        (["optim.lr=fast"], "optim.lr: Value 'fast'"),
+        (["optim.lr=-0.1"], "optim.lr is -0.1: it must be a finite number above 0"),
+        (["optim.lr=0"], "optim.lr is 0.0"),
+        (["optim.lr=nan"], "optim.lr is nan"),
+        (["optim.lr=inf"], "optim.lr is inf"),
+        (["steps=1.5"], "steps: Value '1.5'"),
+        (["steps=0"], "steps is 0: it must be 1 or more"),
+        (["network=mlp_bn", "batch_size=1"], "batch_size is 1: it must be 2 or more with BN"),
+        (["seeds=[]"], "seeds is []: it must be a list of one or more"),
+        (["seeds=[1,2,1]"], "seeds is [1, 2, 1]: it must be a list that names each seed once"),
+        (["seeds=[-1]"], "seeds is [-1]"),
+        (["seeds=3"], "seeds"),
+        (["data.encoding=rgb"], "data.encoding is 'rgb': it must be binary or grey"),
+        (["data.threshold=1"], "data.threshold is 1.0"),
+        (["data.name=digits"], "data.name is 'digits'"),
+        (["model.hidden=[]"], "model.hidden is []"),
+        (["model.init_std=nan"], "model.init_std is nan"),
+        (["norm=batch", "norm.momentum=2"], "norm.momentum is 2.0"),
+        (["runtime.device=tpu"], "runtime.device is 'tpu': it must be auto, cpu or cuda"),
+        (["runtime.threads=0"], "runtime.threads is 0"),
+        (["name=../elsewhere"], "name is '../elsewhere'"),
+        (["+optim.momentum=0.9"], "+optim.momentum=0.9: keys can be set, not added or removed"),
+        (["~optim.lr"], "~optim.lr: keys can be set"),
+        (["optim.lr=0.1,0.2"], "optim.lr"),
+        (["optim.lr={"], "no viable alternative"),
+    ],
+)
+def test_a_mistake_gets_one_message_and_exit_code_2(
+    arguments: list[str],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, seen = door(monkeypatch, *arguments)
+    printed = capsys.readouterr()
+    assert code == 2
+    assert seen == []
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("error: ") == 1
+    assert says in printed.err
+    assert "Traceback" not in printed.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_job_of_a_sweep_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, seen = door(monkeypatch, "-m", "optim.lr=0.1,-1,0.2")
+    assert code == 2
+    assert [config.optim.lr for config in seen] == [0.1, 0.2]
+
+
+def test_a_fault_in_a_run_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def break_down(config: RunConfig) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main(break_down)
+    assert stop.value.code == 1
+
+
+@pytest.mark.parametrize("experiment", [path.stem for path in sorted((CONFIGS / "experiment").glob("*.yaml"))])
+@pytest.mark.parametrize("scale", [path.stem for path in sorted((CONFIGS / "scale").glob("*.yaml"))])
+def test_every_experiment_composes_at_every_scale(experiment: str, scale: str) -> None:
+    jobs = grid([f"experiment={experiment}", f"scale={scale}"])
+    configs = [load(job) for job in (jobs if scale == "cpu" else jobs[:1] + jobs[-1:])]
+    assert len({Record.of(config).folder for config in configs}) == len(configs) > 1
+    for config in configs:
+        assert (config.experiment, config.scale) == (experiment, scale)
+        assert config.steps == (60 if scale == "smoke" else 50_000)
+        assert len(config.seeds) >= 3
+    assert experiment in experiments()
+
+
+def test_an_experiment_runs_its_grid_and_the_command_line_narrows_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, seen = door(monkeypatch, "experiment=fig1")
+    assert [config.network for config in seen] == ["mlp", "mlp_bn"]
+    assert [load(job).network for job in grid(["experiment=fig1"])] == ["mlp", "mlp_bn"]
+    _, narrowed = door(monkeypatch, "experiment=fig1_tuned", "network=mlp_bn", "optim.lr=0.1,0.5")
+    assert [(config.network, config.optim.lr) for config in narrowed] == [("mlp_bn", 0.1), ("mlp_bn", 0.5)]
+
+
+def test_a_folder_is_named_by_what_differs() -> None:
+    assert load(["experiment=fig1", "network=mlp_bn"]).name == "mlp_bn"
+    assert load(["optim.lr=0.3", "seeds=[0,1,2]", "data=digits"]).name == "mlp,seeds=0-2,data=digits,lr=0.3"
+    assert load(["name=mine"]).name == "mine"
+
+
+def test_every_setting_that_changes_numbers_changes_the_hash() -> None:
+    plain = digest(load([]))
+    for override in ("steps=7", "seeds=[9]", "optim.lr=0.2", "norm=batch", "runtime.threads=2", "data=digits"):
+        assert digest(load([override])) != plain, override
+    for override in ("runs_root=elsewhere", "data_root=elsewhere", "runtime.progress_seconds=1", "name=mine"):
+        assert digest(load([override])) == plain, override
+
+
+def test_the_paper_s_settings_are_the_default() -> None:
+    settings = flatten(load([]))
+    assert settings["model.hidden"] == [100, 100, 100]
+    assert (settings["steps"], settings["batch_size"], settings["data.encoding"]) == (50_000, 60, "binary")
+
+
+def test_help_answers_without_torch() -> None:
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = ['train.py', '--help']\n"
+        "try:\n    runpy.run_path('scripts/train.py', run_name='__main__')\n"
+        "except SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "optim" in done.stdout

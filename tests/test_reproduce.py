@@ -1,0 +1,97 @@
+"""make reproduce from end to end, at the scale that takes seconds."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bnrepro import reproduce, tables
+from bnrepro.data import mnist
+from bnrepro.errors import BadInput
+from bnrepro.mnist_files import MNIST_SHA256, mnist_folder
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def refuse(root: Path, seconds: float) -> None:
+    raise BadInput("MNIST could not be downloaded (no mirror answered with it)")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_digits_from_nothing_to_a_report_and_no_work_the_second_time(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts/reproduce.py"), "--scale", "smoke", "--data", "digits"]
+    first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert first.returncode == 0, first.stdout + first.stderr
+    results = tmp_path / "runs/smoke/results"
+    claims = tables.read(results / "claims.csv")
+    assert set(claims["data"]) == {"digits"}
+    judged = claims[claims["verdict"] != "not run"]
+    assert set(judged["scale"]) == {"smoke"}
+    assert set(judged["seeds"]) == {3}
+    assert "digits" in (results / "report.html").read_text()
+    assert "digits" in (results / "README.md").read_text()
+    listed = tables.read(results / "runs.csv")
+    assert listed["network"].tolist() == ["mlp", "mlp_bn"]
+    assert set(listed["status"]) == {"finished"}
+    assert not (tmp_path / "results").exists()
+
+    before = contents(tmp_path / "runs")
+    second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert second.returncode == 0
+    assert "nothing to do" in second.stdout
+    assert contents(tmp_path / "runs") == before
+
+    report = [sys.executable, str(ROOT / "scripts/report.py"), "--results", str(results)]
+    again = subprocess.run(report, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert contents(tmp_path / "runs") == before  # the report comes from the tables alone
+
+
+def test_without_mnist_it_says_so_and_takes_digits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(mnist, "fetch", refuse)
+    data, banner = reproduce.choose_data(None)
+    assert data == "digits"
+    assert banner is not None
+    banner.show()
+    printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "MNIST COULD NOT BE HAD" in printed
+    assert str(mnist_folder(Path("data"))) in printed
+
+
+def test_asked_for_mnist_it_stops_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(mnist, "fetch", refuse)
+    assert reproduce.main(["--data", "mnist", "--scale", "smoke"]) == 2
+    assert "error: MNIST could not be downloaded" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("asked", [None, "mnist"])
+def test_damaged_mnist_stops_it_in_any_case(asked: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = mnist_folder(Path("data"))
+    folder.mkdir(parents=True)
+    for name in MNIST_SHA256:
+        (folder / name).write_bytes(b"planted")
+    with pytest.raises(BadInput, match="train-images-idx3-ubyte is not MNIST's file"):
+        reproduce.choose_data(asked)
+
+
+def test_a_run_that_fails_is_named_and_the_results_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    jobs = reproduce.plan("smoke", "digits", "cpu", Path("runs"))
+    jobs[0].overrides.append("optim.lr=-1")
+    failed = reproduce.run_all(jobs[:1], processes=1)
+    assert [(job.experiment, code) for job, code in failed] == [("fig1", 2)]
+    assert "optim.lr is -1.0" in capsys.readouterr().out

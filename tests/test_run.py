@@ -1,0 +1,216 @@
+"""A run as a whole: repeatable, resumable bit for bit, undisturbed by its probes and by its neighbours."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from bnrepro import data, probes
+from bnrepro import run as running
+from bnrepro.config import RunConfig
+from bnrepro.data import Dataset
+from bnrepro.errors import BadInput
+from bnrepro.probes import Measurement
+from bnrepro.record import Record
+from bnrepro.run import initial_state, run
+from bnrepro.state import State
+from bnrepro.train import advance
+from conftest import Make
+
+CPU = torch.device("cpu")
+NETWORKS = pytest.mark.parametrize("network", ["mlp", "mlp_bn"])
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Interruption:
+    """A probe that ends the process' work at one step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def when(self, step: int) -> bool:
+        return step == self.step
+
+    def measure(self, state: State) -> list[Measurement]:
+        raise Interrupted
+
+
+def weights(record: Record) -> dict[str, torch.Tensor]:
+    model: dict[str, torch.Tensor] = torch.load(record.checkpoint, weights_only=True)["model"]
+    return model
+
+
+def load_data(config: RunConfig) -> Dataset:
+    return data.load(config.data, Path(config.data_root))
+
+
+@NETWORKS
+def test_the_same_config_gives_the_same_tables(network: str, small: Make, tmp_path: Path) -> None:
+    first = run(small(f"network={network}"))
+    second = run(small(f"network={network}", f"runs_root={tmp_path / 'again'}"))
+    assert first.metrics.read_bytes() == second.metrics.read_bytes()
+    assert first.status["status"] == "finished"
+
+
+@NETWORKS
+@pytest.mark.parametrize("stop", [7, 24, 40, 59])
+def test_an_interrupted_run_ends_like_an_undisturbed_one(
+    network: str, stop: int, small: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stops before the first checkpoint, in an epoch, at its end (24 mini-batches), before the last step."""
+    settings = [f"network={network}", "runtime.checkpoint_every=8", "batch_size=60"]
+    undisturbed = run(small(*settings, f"runs_root={tmp_path / 'undisturbed'}"))
+    config = small(*settings)
+    build = probes.build
+    with monkeypatch.context() as patch:
+        patch.setattr(running.probes, "build", lambda c, d: [*build(c, d), Interruption(stop)])
+        with pytest.raises(Interrupted):
+            run(config)
+    assert Record.of(config).status["status"] == "failed"
+    assert not Record.of(config).ended
+    resumed = run(config)
+    assert resumed.metrics.read_bytes() == undisturbed.metrics.read_bytes()
+    for name, value in weights(undisturbed).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+
+
+def test_a_finished_run_is_not_run_again(small: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    record = run(small())
+    before = {path.name: path.stat().st_mtime_ns for path in record.folder.iterdir()}
+    run(small())
+    assert "nothing to do" in capsys.readouterr().out
+    assert {path.name: path.stat().st_mtime_ns for path in record.folder.iterdir()} == before
+
+
+@NETWORKS
+def test_probes_change_nothing(network: str, small: Make) -> None:
+    watched = run(small(f"network={network}"))
+    unwatched = run(
+        small(f"network={network}", "probes.activation_steps=0", "probes.evaluate_every=1000", "name=unwatched")
+    )
+    for name, value in weights(watched).items():
+        assert torch.equal(value, weights(unwatched)[name]), name
+
+
+@NETWORKS
+def test_a_replicas_result_does_not_depend_on_its_neighbours(network: str, small: Make) -> None:
+    settings = [f"network={network}", "steps=100", "model.init_std=0.5"]
+    alone = run(small(*settings, "seeds=[3]")).read_metrics()
+    beside = run(small(*settings, "seeds=[0,1,2,3,4]")).read_metrics()
+    beside = beside[beside["seed"] == 3].reset_index(drop=True)
+    assert (alone[["step", "layer", "unit", "metric"]] == beside[["step", "layer", "unit", "metric"]]).all(axis=None)
+    losses = alone["metric"] == "loss"
+    torch.testing.assert_close(
+        torch.tensor(alone.loc[losses, "value"].to_numpy()),
+        torch.tensor(beside.loc[losses, "value"].to_numpy()),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+@NETWORKS
+def test_a_replica_that_diverges_is_marked_and_leaves_the_others_alone(network: str, small: Make) -> None:
+    config = small(f"network={network}")
+    dataset = load_data(config)
+    healthy, poisoned = (initial_state(config, dataset, CPU) for _ in range(2))
+    for step in range(1, 11):
+        if step == 4:
+            with torch.no_grad():
+                poisoned.model.output.weight[1] = float("inf")
+        advance(healthy)
+        advance(poisoned)
+    assert poisoned.diverged_at.tolist() == [0, 4, 0]
+    assert healthy.diverged_at.tolist() == [0, 0, 0]
+    assert running.diverged(config, poisoned) == {"1": 4}
+    for name, value in healthy.model.state_dict().items():
+        for r in (0, 2):
+            assert torch.equal(value[r], poisoned.model.state_dict()[name][r]), name
+
+
+def test_a_diverging_run_ends_diverged_and_is_recorded(small: Make) -> None:
+    record = run(small("optim.lr=1e38", "probes.activation_steps=3"))
+    assert record.status["status"] == "diverged"
+    assert set(record.status["diverged"]) == {"0", "1", "2"}
+    assert record.ended
+
+
+@NETWORKS
+def test_one_step_is_plain_gradient_descent(network: str, small: Make) -> None:
+    config = small(f"network={network}", "optim.lr=0.5")
+    state = initial_state(config, load_data(config), CPU)
+    before = {name: p.detach().clone() for name, p in state.model.named_parameters()}
+    advance(state)
+    for name, p in state.model.named_parameters():
+        torch.testing.assert_close(p, before[name] - 0.5 * p.grad)
+
+
+def test_it_learns(small: Make) -> None:
+    """Digits are easy: with BN a few hundred steps are enough."""
+    metrics = run(small("network=mlp_bn", "steps=1000", "optim.lr=1")).read_metrics()
+    last = metrics[(metrics["step"] == 1000) & (metrics["metric"] == "accuracy")]
+    assert len(last) == 3
+    assert last["value"].min() > 0.9
+
+
+def test_a_folder_with_another_config_is_refused_and_kept(small: Make) -> None:
+    record = run(small("name=mine"))
+    stored = json.loads((record.folder / "config.json").read_text())
+    (record.folder / "config.json").write_text(json.dumps({**stored, "optim.lr": 7.0}))
+    with pytest.raises(BadInput, match=r"optim\.lr is 7\.0 there and 0\.1 here"):
+        run(small("name=mine"))
+    assert json.loads((record.folder / "config.json").read_text())["optim.lr"] == 7.0
+
+
+def test_a_folder_that_another_process_holds_is_refused(small: Make) -> None:
+    config = small()
+    with Record.of(config).locked(), pytest.raises(BadInput, match="another process"):
+        run(config)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "metrics.parquet", "config.json", "status.json"])
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not what it was"])
+def test_a_damaged_file_is_named(name: str, damage: bytes, small: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small("runtime.checkpoint_every=8")
+    build = probes.build
+    with monkeypatch.context() as patch:
+        patch.setattr(running.probes, "build", lambda c, d: [*build(c, d), Interruption(20)])
+        with pytest.raises(Interrupted):
+            run(config)
+    path = Record.of(config).folder / name
+    path.write_bytes(damage)
+    with pytest.raises(BadInput, match=name):
+        run(config)
+    assert path.read_bytes() == damage
+
+
+def test_nothing_is_written_when_the_data_is_missing(small: Make, tmp_path: Path) -> None:
+    config = small("data=mnist", "data.download=false", f"data_root={tmp_path / 'empty'}")
+    with pytest.raises(BadInput):
+        run(config)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cuda_is_refused_where_there_is_none(small: Make) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    config = small()
+    with pytest.raises(BadInput, match=r"runtime\.device is cuda"):
+        run(replace(config, runtime=replace(config.runtime, device="cuda")))
+
+
+def test_metrics_are_tidy(small: Make) -> None:
+    table = run(small()).read_metrics()
+    assert list(table) == ["run", "seed", "lr", "step", "split", "layer", "unit", "metric", "value"]
+    keys = ["seed", "step", "split", "layer", "unit", "metric"]
+    assert not table.duplicated(keys).any()
+    assert isinstance(table, pd.DataFrame)
+    assert set(table["metric"]) == {
+        *("accuracy", "loss", "weight_norm", "gradient_norm"),
+        *("sigmoid_input_p15", "sigmoid_input_p50", "sigmoid_input_p85"),
+    }
