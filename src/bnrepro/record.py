@@ -109,12 +109,16 @@ class Record:
         Raises:
             BadInput: another process holds it, or it cannot be written.
         """
+        lock = FileLock(self._lock, timeout=0)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._lock, timeout=0):
-                yield
+            lock.acquire()
         except Timeout as error:
             raise BadInput(f"another process is working on {self.folder}; wait for it or stop it") from error
+        except OSError as error:
+            raise BadInput(f"{self.folder} cannot be written ({error.strerror}); choose another runs_root=") from error
+        with lock:
+            yield
 
     def begin(self, config: RunConfig, provenance: dict[str, Any]) -> None:
         """Write down what is run and where."""
@@ -147,8 +151,3 @@ class Record:
             return cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             raise BadInput(f"{path} is missing or damaged; remove {self.folder} to make the run anew") from error
-
-
-def records(runs_root: Path, experiment: str) -> list[Record]:
-    """List the runs of an experiment, in the order of their names."""
-    return [Record(path.parent) for path in sorted((runs_root / experiment).glob("*/config.json"))]

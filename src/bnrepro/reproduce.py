@@ -15,8 +15,8 @@ from rich.panel import Panel
 
 from bnrepro import results
 from bnrepro.compose import grid, load
-from bnrepro.mnist_files import check_mnist, missing_mnist, where_to_put_mnist
 from bnrepro.errors import BadInput
+from bnrepro.mnist_files import check_mnist, missing_mnist, where_to_put_mnist
 from bnrepro.record import Record
 
 EXPERIMENTS = {  # what a scale runs

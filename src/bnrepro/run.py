@@ -79,7 +79,7 @@ def _run(config: RunConfig, record: Record, dataset: Dataset, state: State, devi
     earlier, spent = None, 0.0
     if record.checkpoint.exists():
         checkpoint.restore(record.checkpoint, state)
-        earlier, spent = record.read_metrics(up_to_step=state.step), float(record.status["seconds"])
+        earlier, spent = record.read_metrics(up_to_step=state.step), float(record.status.get("seconds", 0.0))
         print(f"{record.name}: going on from step {state.step:,}", flush=True)
     else:
         record.begin(config, provenance(device, dataset.sha256))

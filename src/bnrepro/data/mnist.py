@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bnrepro.mnist_files import check_mnist, missing_mnist, mnist_folder, where_to_put_mnist
 from bnrepro.errors import BadInput
+from bnrepro.mnist_files import check_mnist, missing_mnist, mnist_folder, where_to_put_mnist
 
 Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
 

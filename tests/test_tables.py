@@ -1,0 +1,86 @@
+"""The tables of each experiment, from small real runs, against the runs' own measurements."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnrepro import paper, results, tables
+from bnrepro.curves import accuracy_curves, final_accuracy, smooth, typical_bands
+from bnrepro.record import Record
+from bnrepro.run import run
+from conftest import Make
+
+
+def runs(small: Make, experiment: str, *settings: str) -> list[Record]:
+    return [run(small(f"experiment={experiment}", *setting.split())) for setting in settings]
+
+
+def test_the_calibration_is_sorted_by_distance_from_the_printed_curve(small: Make) -> None:
+    records = runs(small, "fig1_calibrate", "optim.lr=0.1", "optim.lr=2 steps=400", "optim.lr=0.1 data.encoding=grey")
+    made = tables.fig1_calibrate(records)
+    grid = made["fig1_calibrate"]
+    assert len(grid) == 3
+    assert grid["rms"].is_monotonic_increasing
+    assert grid.loc[0, "lr"] == 2.0
+    printed = paper.figure_1a().query("network == 'mlp'")
+    mean = accuracy_curves(records[0].read_metrics()).mean(axis=1)
+    distance = np.sqrt(np.mean((np.interp(printed["step"], mean.index, mean) - printed["test_accuracy"]) ** 2))
+    assert grid.query("lr == 0.1 and encoding == 'binary'")["rms"].item() == pytest.approx(distance)
+    assert set(made["fig1_calibrate_curves"]["encoding"]) == {"binary", "grey"}
+
+
+def test_the_tuned_table_holds_both_splits(small: Make) -> None:
+    records = runs(small, "fig1_tuned", "network=mlp data.held_out=300", "network=mlp_bn data.held_out=300")
+    table = tables.fig1_tuned(records)["fig1_tuned"]
+    assert table.groupby("network")["seed"].count().tolist() == [3, 3]
+    metrics = records[1].read_metrics()
+    last_five = sorted(metrics["step"][metrics["split"] == "held_out"].unique())[-5:]
+    rows = metrics[(metrics["split"] == "held_out") & (metrics["metric"] == "accuracy") & (metrics["seed"] == 2)]
+    expected = rows[rows["step"].isin(last_five)]["value"].mean()
+    ours = table[(table["network"] == "mlp_bn") & (table["seed"] == 2)]["held_out_accuracy"].item()
+    assert ours == pytest.approx(expected)
+
+
+def test_the_typical_unit_is_one_that_was_measured(small: Make) -> None:
+    (record,) = runs(small, "fig1", "network=mlp_bn")
+    metrics = record.read_metrics()
+    bands = typical_bands(metrics, 60)
+    chosen = bands[(bands["seed"] == 1) & (bands["layer"] == "hidden3") & (bands["percentile"] == 85)]
+    rows = metrics[
+        (metrics["seed"] == 1)
+        & (metrics["layer"] == "hidden3")
+        & (metrics["unit"] == chosen["unit"].iloc[0])
+        & (metrics["metric"] == "sigmoid_input_p85")
+    ]
+    np.testing.assert_array_equal(chosen["value"], rows["value"])
+    np.testing.assert_array_equal(chosen["step"], rows["step"])
+    drift = tables.fig1([record])["fig1_drift"]
+    assert len(drift) == 3 * 3 * 100
+
+
+def test_smoothing_is_the_mean_of_the_last_five(small: Make) -> None:
+    (record,) = runs(small, "fig1", "network=mlp")
+    curves = accuracy_curves(record.read_metrics())
+    assert smooth(curves).iloc[-1, 0] == pytest.approx(curves.iloc[-5:, 0].mean())
+    assert final_accuracy(record.read_metrics())[0] == pytest.approx(curves.iloc[-5:, 0].mean())
+
+
+def test_results_of_every_experiment_stand_side_by_side(small: Make, tmp_path: Path) -> None:
+    target = tmp_path / "results"
+    experiments = {
+        "fig1": runs(small, "fig1", "network=mlp", "network=mlp_bn"),
+        "fig1_calibrate": runs(small, "fig1_calibrate", "optim.lr=0.1", "optim.lr=0.2"),
+        "fig1_tuned": runs(small, "fig1_tuned", "network=mlp data.held_out=300", "network=mlp_bn data.held_out=300"),
+    }
+    for experiment, records in experiments.items():
+        assert not results.hold(target, records)
+        results.add(target, experiment, records, ["python scripts/train.py"] * len(records))
+    results.refresh(target)
+    assert all(results.hold(target, records) for records in experiments.values())
+    listed = tables.read(target / "runs.csv")
+    assert listed["experiment"].value_counts().to_dict() == dict.fromkeys(experiments, 2)
+    claims = tables.read(target / "claims.csv")
+    assert "not run" not in set(claims["verdict"])
+    results.add(target, "fig1", experiments["fig1"], ["again"] * 2)
+    assert len(tables.read(target / "runs.csv")) == 6
