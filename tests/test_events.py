@@ -19,9 +19,9 @@ def test_curves_bands_and_hyperparameters_are_there(small: Make) -> None:
     assert seen == pytest.approx(accuracy.groupby("step")["value"].mean().to_dict(), rel=1e-5)
     layout = layout_pb2.Layout()
     layout.ParseFromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
-    first = layout.category[0].chart[0]
-    assert first.title == "hidden3"
-    series = first.margin.series[0]
+    first = {chart.title: chart for chart in layout.category[0].chart}
+    assert list(first) == ["hidden1", "hidden2", "hidden3"]
+    series = first["hidden3"].margin.series[0]
     assert (series.value, series.lower, series.upper) == tuple(f"typical/hidden3/p{p}" for p in (50, 15, 85))
     for category in layout.category:
         for chart in category.chart:

@@ -16,14 +16,13 @@ def _layout(layers: list[str]) -> dict[str, dict[str, list[str | list[str]]]]:
     def band(kind: str, layer: str) -> list[str | list[str]]:
         return ["Margin", [f"{kind}/{layer}/{name}" for name in _BAND]]
 
-    names = list(reversed(layers))  # the paper shows the last hidden layer
     accuracy: list[str | list[str]] = [
         "Margin",
         [f"test_accuracy/{name}" for name in ("mean", "lowest", "highest")],
     ]
     return {
-        "Input of the typical sigmoid (Fig. 1b,c), first seed": {layer: band("typical", layer) for layer in names},
-        "Input of the sigmoids, median over the layer, first seed": {layer: band("layer", layer) for layer in names},
+        "Input of the typical sigmoid (Fig. 1b,c), first seed": {layer: band("typical", layer) for layer in layers},
+        "Input of the sigmoids, median over the layer, first seed": {layer: band("layer", layer) for layer in layers},
         "Test accuracy (Fig. 1a): mean, lowest and highest seed": {"accuracy": accuracy},
     }
 

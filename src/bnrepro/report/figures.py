@@ -1,0 +1,168 @@
+"""The figures: from tables to pictures."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+from bnrepro import paper
+from bnrepro.claims.fig1 import chosen_rate, printed_drift
+from bnrepro.report.style import COLOURS, GREY, NAMES, PAPER, canvas, label, mean_and_band, setting
+
+THOUSANDS = FuncFormatter(lambda x, _: f"{x / 1000:g}K")
+
+
+def figure_1a(accuracy: pd.DataFrame) -> Figure:
+    """Fig. 1a: test accuracy over training, mean and band over seeds, over the paper's printed curves."""
+    figure, (whole, zoom) = canvas(7.2, 3.3, 2)
+    on_mnist = (accuracy["data"] == "mnist").all()
+    how = {"mlp": " (fitted)", "mlp_bn": " (predicted)"} if on_mnist else {"mlp": "", "mlp_bn": ""}
+    for ax in (whole, zoom):
+        for network, rows in accuracy.groupby("network"):
+            by_seed = rows.pivot(index="step", columns="seed", values="accuracy").sort_index()
+            mean, low, high = mean_and_band(by_seed)
+            colour = COLOURS[str(network)]
+            ax.fill_between(by_seed.index, low, high, color=colour, alpha=0.25, linewidth=0)
+            ax.plot(by_seed.index, mean, color=colour, linewidth=1.4, label=f"{NAMES[str(network)]}{how[str(network)]}")
+        for index, (_, printed) in enumerate(paper.figure_1a().groupby("network")):
+            name = None if index else "the paper's curves" + ("" if on_mnist else " (on MNIST)")
+            ax.plot(printed["step"], printed["test_accuracy"], **PAPER, label=name)
+        ax.xaxis.set_major_formatter(THOUSANDS)
+        ax.set_xlim(left=0)
+    whole.set_ylim(0, 1.02)
+    zoom.set_ylim(0.9, 1)
+    label(whole, "the whole range", "training steps", "test accuracy")
+    label(zoom, "above 0.9", "training steps")
+    zoom.legend(fontsize=7.5, frameon=False, loc="lower right")
+    figure.suptitle(
+        f"Figure 1a: {setting(accuracy)}; mean and 95 % t interval of the mean", fontsize=9, x=0.01, ha="left"
+    )
+    return figure
+
+
+def figure_1bc(percentiles: pd.DataFrame) -> Figure:
+    """Fig. 1b,c: percentiles of the typical sigmoid's input, first seed, as the paper draws them."""
+    figure, axes = canvas(7.2, 3.3, 2, sharey=True)
+    first = percentiles[percentiles["seed"] == percentiles["seed"].min()]
+    printed = paper.figure_1bc()
+    for ax, network, letter in zip(axes, NAMES, "bc", strict=True):
+        ours, theirs = first[first["network"] == network], printed[printed["network"] == network]
+        for percentile, rows in ours.groupby("percentile"):
+            width = 1.8 if percentile == 50 else 1.1
+            ax.plot(rows["fraction"], rows["value"], color=COLOURS[network], linewidth=width)
+            if len(rows):
+                text = f"{percentile}th"
+                ax.annotate(
+                    text, (1, rows["value"].iloc[-1]), (3, 0), textcoords="offset points", fontsize=7, va="center"
+                )
+        for _, rows in theirs.groupby("percentile"):
+            ax.plot(rows["fraction_of_training"], rows["input_value"], **PAPER)
+        unit = f", unit {ours['unit'].iloc[0]}" if len(ours) else ""
+        label(ax, f"({letter}) {NAMES[network]}{unit}", "share of training")
+        ax.xaxis.set_major_formatter(PercentFormatter(1))
+        ax.set_xlim(0, 1)
+    axes[0].set_ylabel("input of the sigmoid", fontsize=9)
+    data = setting(first.drop(columns="seed"))
+    text = f"Figure 1b,c: {data}, seed {first['seed'].iloc[0]}; solid: ours, dashed: the paper's (MNIST)"
+    figure.suptitle(text, fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+def drift(drifts: pd.DataFrame) -> Figure:
+    """Show the drift of every sigmoid of the last hidden layer, both measures, beside the paper's one sigmoid."""
+    figure, axes = canvas(7.2, 2.4, 2)
+    last = drifts[drifts["layer"] == drifts["layer"].max()]
+    for ax, measure in zip(axes, ("median", "spread"), strict=True):
+        column = f"{measure}_drift"
+        bins = np.linspace(0, float(last[column].quantile(0.995)) * 1.02 + 1e-9, 60).tolist()
+        for network, rows in last.groupby("network"):
+            colour = COLOURS[str(network)]
+            ax.hist(rows[column], bins=bins, density=True, color=colour, alpha=0.55, label=NAMES[str(network)])
+            ax.axvline(float(getattr(printed_drift(str(network)), measure)[0]), color=colour, linestyle=(0, (4, 2)))
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+        label(ax, "", f"drift of the {measure}, in mean spreads", "share of sigmoids" if measure == "median" else "")
+    axes[1].legend(fontsize=7.5, frameon=False)
+    text = f"Last hidden layer, every sigmoid: {setting(last)}; dashed: the paper's sigmoid (MNIST)"
+    figure.suptitle(text, fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+def calibration_grid(grid: pd.DataFrame) -> Figure:
+    """Show the whole grid: distance of the network without BN from its printed curve, one map an encoding."""
+    encodings = sorted(grid["encoding"].unique())
+    figure, axes = canvas(7.2, 3.3, len(encodings), sharey=True)
+    best = grid.sort_values("rms", kind="stable").iloc[0]
+    low, high = float(np.log10(grid["rms"].min())), float(np.log10(grid["rms"].max()))
+    for ax, encoding in zip(axes, encodings, strict=True):
+        table = grid[grid["encoding"] == encoding].pivot(index="init_std", columns="lr", values="rms").sort_index()
+        ax.imshow(np.log10(table), cmap="cividis", vmin=low, vmax=high, aspect="auto", origin="lower")
+        for (y, x), value in np.ndenumerate(table.to_numpy()):
+            dark = np.log10(value) < (low + high) / 2
+            ax.text(x, y, f"{value:.3f}", ha="center", va="center", fontsize=7.5, color="white" if dark else "black")
+        if best["encoding"] == encoding:
+            x, y = table.columns.get_loc(best["lr"]), table.index.get_loc(best["init_std"])
+            ax.plot(x, y, "s", markersize=27, markerfacecolor="none", markeredgecolor=COLOURS["mlp"], markeredgewidth=2)
+        ax.set_xticks(range(table.shape[1]), [f"{lr:g}" for lr in table.columns])
+        ax.set_yticks(range(table.shape[0]), [f"{std:g}" for std in table.index])
+        ax.spines[:].set_visible(False)
+        label(ax, f"pixels {encoding}", "learning rate")
+    axes[0].set_ylabel("initial standard deviation of W", fontsize=9)
+    text = (
+        f"Calibration without BN: {setting(grid)}, {grid['seeds'].iloc[0]} seeds; RMS distance from the printed curve"
+    )
+    figure.suptitle(text, fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+def calibration_curves(grid: pd.DataFrame, curves: pd.DataFrame) -> Figure:
+    """Show the mean curve of every setting in grey, the best one in colour, over the printed curve."""
+    figure, (ax,) = canvas(7.2, 3.0)
+    keys = ["encoding", "init_std", "lr"]
+    best = tuple(grid.sort_values("rms", kind="stable").iloc[0][keys])
+    for key, rows in curves.groupby(keys):
+        if key != best:
+            ax.plot(rows["step"], rows["accuracy"], color=GREY, linewidth=0.5, alpha=0.5)
+    chosen = curves[(curves[keys] == pd.Series(dict(zip(keys, best, strict=True)))).all(axis=1)]
+    name = f"nearest: {best[0]}, standard deviation {best[1]:g}, learning rate {best[2]:g}"
+    ax.plot(chosen["step"], chosen["accuracy"], color=COLOURS["mlp"], linewidth=1.6, label=name)
+    ax.plot([], [], color=GREY, linewidth=0.5, label="the other settings of the grid")
+    printed = paper.figure_1a()
+    printed = printed[printed["network"] == "mlp"]
+    ax.plot(printed["step"], printed["test_accuracy"], **PAPER, label="the paper's curve without BN")
+    ax.xaxis.set_major_formatter(THOUSANDS)
+    ax.set_xlim(left=0)
+    label(
+        ax,
+        f"Calibration without BN: {setting(grid)}, mean of {grid['seeds'].iloc[0]} seeds",
+        "training steps",
+        "test accuracy",
+    )
+    ax.legend(fontsize=7.5, frameon=False, loc="lower right")
+    return figure
+
+
+def tuned(table: pd.DataFrame) -> Figure:
+    """Show final accuracy over the learning rate, held-out and test, and the rate that held-out data choose."""
+    figure, axes = canvas(7.2, 3.0, 2)
+    for network, rows in table.groupby("network"):
+        colour = COLOURS[str(network)]
+        for split, marker, style in (("held_out", "o", ":"), ("test", "s", "-")):
+            by_seed = rows.pivot(index="lr", columns="seed", values=f"{split}_accuracy").sort_index()
+            mean, low, high = mean_and_band(by_seed)
+            name = f"{NAMES[str(network)]}, {'held-out' if split == 'held_out' else 'test'}"
+            for ax in axes:
+                ax.fill_between(by_seed.index, low, high, color=colour, alpha=0.2, linewidth=0)
+                ax.plot(
+                    by_seed.index, mean, style, marker=marker, markersize=3.5, color=colour, linewidth=1.2, label=name
+                )
+        for ax in axes:
+            ax.axvline(chosen_rate(table, str(network)), color=colour, linewidth=0.8, alpha=0.6)
+    for ax, limits, title in zip(axes, ((0, 1.02), (0.95, 1)), ("the whole range", "above 0.95"), strict=True):
+        ax.set_xscale("log")
+        ax.set_ylim(*limits)
+        label(ax, title, "learning rate", "final accuracy" if ax is axes[0] else "")
+    axes[0].legend(fontsize=7.5, frameon=False, loc="lower left")
+    text = f"Each network at its own rate: {setting(table)}; vertical lines: the rates that held-out data choose"
+    figure.suptitle(text, fontsize=9, x=0.01, ha="left")
+    return figure
