@@ -45,16 +45,17 @@ PICTURES = [
         ("fig1_percentiles",),
         figures.figure_1bc,
         "The 15th, 50th and 85th percentile of the input of one typical sigmoid of the last hidden layer over "
-        "training (Fig. 1b,c). Typical is the unit whose median drifts as much as the median of its layer. With BN the inputs "
-        "are normalised by the statistics of the examples watched. The paper's unit is one of another network.",
+        "training (Fig. 1b,c). Typical is the unit whose median drifts as much as the median of its layer. With BN "
+        "the inputs are normalised by the statistics of the examples watched. The paper's unit is one of another "
+        "network.",
     ),
     Picture(
         "fig1_drift",
         ("fig1_drift",),
         figures.drift,
         "How far the median and the spread (85th minus 15th percentile) of every last-hidden-layer sigmoid's input "
-        "move over training: their range over 100 points of training, divided by the mean spread. All seeds together; one "
-        "sigmoid in two hundred lies beyond the right edge. Dashed: the same measure on the paper's printed sigmoids.",
+        "move over training: their range over 100 points of training, divided by the mean spread. All seeds together; "
+        "one sigmoid in two hundred lies beyond the right edge. Dashed: the same measure on the printed sigmoids.",
     ),
     Picture(
         "fig1_calibrate_grid",

@@ -1,0 +1,149 @@
+"""The report on tables made by hand: what stands in it, and that it needs nothing but the tables."""
+
+import html.parser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bnrepro import paper, results, tables
+from bnrepro.errors import BadInput
+from bnrepro.report import build, figures
+
+STEPS = np.arange(500, 50_001, 500)
+NETWORKS = ("mlp", "mlp_bn")
+
+
+def accuracy(data: str, scale: str = "quick") -> pd.DataFrame:
+    """Return the paper's own curves, shifted a little for each seed."""
+    printed = paper.figure_1a()
+    pieces = []
+    for network in NETWORKS:
+        curve = printed[printed["network"] == network]
+        values = np.interp(STEPS, curve["step"], curve["test_accuracy"])
+        for seed in range(3):
+            columns = {"network": network, "seed": seed, "step": STEPS, "accuracy": values + seed / 1000}
+            pieces.append(pd.DataFrame(columns))
+    return pd.concat(pieces, ignore_index=True).assign(data=data, scale=scale)
+
+
+def percentiles(data: str) -> pd.DataFrame:
+    printed = paper.figure_1bc().rename(columns={"fraction_of_training": "fraction", "input_value": "value"})
+    labels = {"data": data, "scale": "quick", "seed": 0, "layer": "hidden3", "unit": 7}
+    return printed.assign(step=(printed["fraction"] * 50_000).round().astype(int), **labels)
+
+
+def drifts(data: str) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    keys = pd.MultiIndex.from_product([NETWORKS, range(3), range(20)], names=["network", "seed", "unit"]).to_frame()
+    drawn = rng.uniform(0.1, 1, (len(keys), 2))
+    values = {"median_drift": drawn[:, 0], "spread_drift": drawn[:, 1]}
+    return keys.reset_index(drop=True).assign(data=data, scale="quick", layer="hidden3", **values)
+
+
+def a_run(data: str, command: str) -> pd.DataFrame:
+    row = {
+        **{"data": data, "scale": "quick", "experiment": "fig1", "run": "mlp", "network": "mlp", "encoding": "binary"},
+        **{"threshold": 0.5, "held_out": 0, "init_std": 0.05, "lr": 0.1, "batch_size": 60, "steps": 50_000},
+        **{"seeds": "0 1 2", "status": "finished", "diverged": "", "seconds": 10.0, "command": command},
+        **{"commit": "0123456789abcdef", "dirty": False, "device": "a CPU", "threads": 1, "python": "3.11"},
+        **{"torch": "2.15.0", "data_sha256": "00"},
+    }
+    return pd.DataFrame([row])
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """Results of Figure 1 alone, on both data sets, with a hostile command among the runs."""
+    for data in ("mnist", "digits"):
+        tables.write(tmp_path / data / "fig1_accuracy.csv", accuracy(data))
+        tables.write(tmp_path / data / "fig1_percentiles.csv", percentiles(data))
+        tables.write(tmp_path / data / "fig1_drift.csv", drifts(data))
+    commands = {"mnist": "train.py name=<script>alert(1)</script>", "digits": "train.py a|b"}
+    runs = [a_run(data, command) for data, command in commands.items()]
+    tables.write(tmp_path / "runs.csv", pd.concat(runs, ignore_index=True))
+    results.refresh(tmp_path)
+    return tmp_path
+
+
+class Page(html.parser.HTMLParser):
+    """Collects what a browser would load, the tags, and the text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loads += [value for key, value in attrs if key in ("src", "href") and value]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_is_self_contained_and_escapes_names(made: Path) -> None:
+    page = Page((made / "report.html").read_text())
+    assert len(page.loads) == 6
+    assert all(load.startswith("data:image/png;base64,") for load in page.loads)
+    assert "script" not in page.tags
+    assert "<script>alert(1)</script>" in page.text
+    readme = (made / "README.md").read_text()
+    assert "<script>" not in readme
+    assert "a\\|b" in readme
+
+
+def test_every_claim_stands_in_both_pages_with_its_verdict(made: Path) -> None:
+    claims = tables.read(made / "claims.csv")
+    text, readme = Page((made / "report.html").read_text()).text, (made / "README.md").read_text()
+    assert set(claims["data"]) == {"mnist", "digits"}
+    for claim in claims.itertuples():
+        assert str(claim.id) in text
+        assert any(str(claim.id) in line and f"**{claim.verdict}**" in line for line in readme.splitlines())
+    assert "not run" in set(claims["verdict"])  # the tuned comparison
+
+
+def test_what_was_not_run_is_said(made: Path) -> None:
+    readme = (made / "README.md").read_text()
+    assert "fig1_tuned was not run on mnist; `make reproduce SCALE=cpu`" in readme
+    assert not (made / "mnist/figures/fig1_tuned.png").exists()
+
+
+def test_pictures_of_the_readme_exist(made: Path) -> None:
+    paths = [
+        line.split("](")[1][:-1] for line in (made / "README.md").read_text().splitlines() if line.startswith("![")
+    ]
+    assert len(paths) == 6
+    assert all((made / path).stat().st_size > 10_000 for path in paths)
+
+
+def test_the_same_tables_give_the_same_bytes(made: Path) -> None:
+    before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
+    results.refresh(made)
+    assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == before
+
+
+def test_figure_1a_draws_the_mean_and_the_printed_curves() -> None:
+    table = accuracy("digits")
+    figure = figures.figure_1a(table)
+    lines = figure.axes[0].get_lines()
+    mean = table[table["network"] == "mlp_bn"].groupby("step")["accuracy"].mean()
+    assert any(len(line.get_ydata()) == len(mean) and np.allclose(line.get_ydata(), mean) for line in lines)
+    printed = paper.figure_1a().query("network == 'mlp'")["test_accuracy"]
+    assert any(np.array_equal(line.get_ydata(), printed) for line in lines)
+    assert figure.get_suptitle().startswith("Figure 1a: digits")
+
+
+@pytest.mark.parametrize(("draw", "table"), [(figures.figure_1bc, percentiles), (figures.drift, drifts)])
+def test_pictures_on_digits_say_digits(draw: object, table: object) -> None:
+    assert callable(draw)
+    assert callable(table)
+    assert "digits, scale quick" in draw(table("digits")).get_suptitle()
+
+
+def test_without_results_it_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="run make reproduce"):
+        build(tmp_path)
