@@ -77,7 +77,7 @@ def reproduce(scale: str | None, data: str | None) -> int:
     jobs = plan(scale, data, device, runs_root)
     missing = [job for job in jobs if not job.record.ended]
     print(f"scale {scale}, data {data}: {len(jobs)} runs, {len(jobs) - len(missing)} finished already", flush=True)
-    failed = run_all(missing, processes=min(len(os.sched_getaffinity(0)), 8))
+    failed = run_all(missing, processes=min(cores(), 8))
     if failed:
         for job, code in failed:
             print(f"failed with exit code {code}: {job.command}", file=sys.stderr)
@@ -94,6 +94,11 @@ def reproduce(scale: str | None, data: str | None) -> int:
     if banner:
         banner.show()
     return 0
+
+
+def cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cuda_is_there() -> bool:
