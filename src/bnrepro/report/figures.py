@@ -81,7 +81,7 @@ def drift(drifts: pd.DataFrame) -> Figure:
             ax.axvline(float(getattr(printed_drift(str(network)), measure)[0]), color=colour, linestyle=(0, (4, 2)))
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
-        label(ax, "", f"drift of the {measure}, in mean spreads", "share of sigmoids" if measure == "median" else "")
+        label(ax, "", f"drift of the {measure}, in mean spreads", "density of sigmoids" if measure == "median" else "")
     axes[1].legend(fontsize=7.5, frameon=False)
     text = f"Last hidden layer, every sigmoid: {setting(last)}; dashed: the paper's sigmoid (MNIST)"
     figure.suptitle(text, fontsize=9, x=0.01, ha="left")
