@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from bnrepro import config as schema
-from bnrepro.config import RunConfig, flatten
+from bnrepro.config import RunConfig, identity
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -84,9 +84,8 @@ def _what_differs(config: RunConfig) -> list[str]:
     choices = [f"network={config.network}", f"scale={config.scale}"]
     if config.experiment in experiments():
         choices.append(f"experiment={config.experiment}")
-    ours, theirs = flatten(config), _as_it_stands(tuple(choices))
-    skip = {"experiment", "name", "data_root", "runs_root"}
-    differing = [key for key in ours if key not in skip and ours[key] != theirs.get(key)]
+    ours, theirs = identity(config), _as_it_stands(tuple(choices))
+    differing = [key for key in ours if key != "experiment" and ours[key] != theirs.get(key)]
     short = {key: "data" if key == "data.name" else key.rpartition(".")[2] for key in differing}
     return [f"{short[key]}={_word(ours[key])}" for key in differing if not key.startswith("runtime.")]
 
@@ -95,7 +94,7 @@ def _what_differs(config: RunConfig) -> list[str]:
 def _as_it_stands(choices: tuple[str, ...]) -> dict[str, Any]:
     plain = OmegaConf.to_object(_compose(list(choices)))
     assert isinstance(plain, RunConfig)
-    return flatten(plain)
+    return identity(plain)
 
 
 def _word(value: object) -> str:

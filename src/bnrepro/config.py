@@ -26,17 +26,22 @@ def _require_positive(key: str, value: float) -> None:
 
 @dataclass
 class DataConfig:
-    """What every data set has: its name and how many training examples are kept aside for choices."""
+    """What every data set has.
+
+    ``held_out`` training examples are kept aside; ``choosing`` is how many an experiment that chooses something keeps.
+    """
 
     name: str = MISSING
     encoding: str = MISSING
     threshold: float = MISSING
     held_out: int = MISSING
+    choosing: int = MISSING
 
     def __post_init__(self) -> None:
         _require(self.encoding in ("binary", "grey"), "data.encoding", self.encoding, "binary or grey")
         _require(0 <= self.threshold < 1, "data.threshold", self.threshold, "at least 0 and below 1")
         _require(self.held_out >= 0, "data.held_out", self.held_out, "0 or more examples")
+        _require(self.choosing >= 1, "data.choosing", self.choosing, "1 example or more")
 
 
 @dataclass
@@ -183,6 +188,18 @@ class RunConfig:
         _require(once, "seeds", self.seeds, "a list that names each seed once")
         allowed = "a list of whole numbers from 0 to 4294967295"
         _require(all(0 <= seed < 2**32 for seed in self.seeds), "seeds", self.seeds, allowed)
+
+
+NOT_IDENTITY = {  # where a run is kept, how it is shown, how its data come: these do not change its numbers
+    *("data_root", "runs_root", "name"),
+    *("runtime.checkpoint_every", "runtime.progress_seconds"),
+    *("data.choosing", "data.download", "data.download_seconds"),
+}
+
+
+def identity(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that a run's numbers depend on, under dotted keys."""
+    return {key: value for key, value in flatten(config).items() if key not in NOT_IDENTITY}
 
 
 def flatten(config: RunConfig) -> dict[str, Any]:

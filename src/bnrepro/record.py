@@ -19,26 +19,12 @@ from typing import Any, cast
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from bnrepro.config import RunConfig, flatten
+from bnrepro.config import RunConfig, identity
 from bnrepro.errors import BadInput
 from bnrepro.files import write_atomically, write_json
 
 FINAL = ("finished", "diverged")
 KEYS = ["run", "seed", "lr", "step", "split", "layer", "unit", "metric"]
-NOT_IDENTITY = {  # where a run is kept and how it is shown do not change its numbers
-    "data_root",
-    "runs_root",
-    "name",
-    "runtime.checkpoint_every",
-    "runtime.progress_seconds",
-    "data.download",
-    "data.download_seconds",
-}
-
-
-def identity(config: RunConfig) -> dict[str, Any]:
-    """Return the settings that a run's numbers depend on, under dotted keys."""
-    return {key: value for key, value in flatten(config).items() if key not in NOT_IDENTITY}
 
 
 def digest(config: RunConfig) -> str:

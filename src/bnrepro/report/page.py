@@ -74,7 +74,7 @@ PICTURES = [
         "fig1_tuned",
         ("fig1_tuned",),
         figures.tuned,
-        "Final accuracy at each learning rate, on 10,000 training images kept aside (dotted) and on the test set "
+        "Final accuracy at each learning rate, on training images kept aside (dotted) and on the test set "
         "(solid): mean and 95 % Student t interval over the seeds. Each network's rate is chosen on the images kept "
         "aside; the test set is read there.",
     ),
