@@ -57,6 +57,7 @@ def door(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[Ru
         (["~optim.lr"], "~optim.lr: keys can be set"),
         (["optim.lr=0.1,0.2"], "optim.lr"),
         (["optim.lr={"], "no viable alternative"),
+        (["data=null"], "Config group override must be a string or a list"),
     ],
 )
 def test_a_mistake_gets_one_message_and_exit_code_2(

@@ -33,7 +33,7 @@ def main(task: Callable[[RunConfig], None]) -> NoReturn:
     try:
         refuse_silent_overrides(sys.argv[1:])
         each()
-    except (HydraException, OmegaConfBaseException, BadInput) as error:
+    except (HydraException, OmegaConfBaseException, BadInput, ValueError) as error:  # ValueError: group=null
         sys.exit(report(error))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)

@@ -93,7 +93,7 @@ def test_a_download_that_hangs_or_lies_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(mnist, "_download", download)
     with pytest.raises(BadInput, match=message):
-        mnist.fetch(tmp_path, seconds=3 if download is hang else 30)
+        mnist.fetch(tmp_path / "data", seconds=3 if download is hang else 30)
     assert list(tmp_path.iterdir()) == []
 
 

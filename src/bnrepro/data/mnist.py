@@ -46,22 +46,31 @@ def fetch(root: Path, seconds: float) -> None:
     Raises:
         BadInput: no mirror answered with MNIST's files within ``seconds``.
     """
+    new = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as name:
-        aside = Path(name)
-        process = multiprocessing.get_context("spawn").Process(target=_download, args=(aside, seconds), daemon=True)
-        process.start()
-        process.join(seconds)
-        late = process.is_alive()
-        process.kill()
-        process.join()
-        if missing_mnist(aside):
-            why = f"no answer within data.download_seconds={seconds:g}" if late else "no mirror answered with it"
-            raise BadInput(f"MNIST could not be downloaded ({why}): {where_to_put_mnist(root)}")
-        check_mnist(aside)
-        mnist_folder(root).mkdir(parents=True, exist_ok=True)
-        for path in missing_mnist(root):
-            shutil.move(mnist_folder(aside) / path.name, path)
+    try:
+        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as name:
+            _fetch_aside(Path(name), root, seconds)
+    except BadInput:
+        if new:
+            root.rmdir()
+        raise
+
+
+def _fetch_aside(aside: Path, root: Path, seconds: float) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_download, args=(aside, seconds), daemon=True)
+    process.start()
+    process.join(seconds)
+    late = process.is_alive()
+    process.kill()
+    process.join()
+    if missing_mnist(aside):
+        why = f"no answer within data.download_seconds={seconds:g}" if late else "no mirror answered with it"
+        raise BadInput(f"MNIST could not be downloaded ({why}): {where_to_put_mnist(root)}")
+    check_mnist(aside)
+    mnist_folder(root).mkdir(parents=True, exist_ok=True)
+    for path in missing_mnist(root):
+        shutil.move(mnist_folder(aside) / path.name, path)
 
 
 def _download(root: Path, seconds: float) -> None:
