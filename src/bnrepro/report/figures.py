@@ -158,7 +158,7 @@ def tuned(table: pd.DataFrame) -> Figure:
                 )
         for ax in axes:
             ax.axvline(chosen_rate(table, str(network)), color=colour, linewidth=0.8, alpha=0.6)
-    for ax, limits, title in zip(axes, ((0, 1.02), (0.95, 1)), ("the whole range", "above 0.95"), strict=True):
+    for ax, limits, title in zip(axes, ((0, 1.02), (0.95, 0.985)), ("the whole range", "from 0.95"), strict=True):
         ax.set_xscale("log")
         ax.set_ylim(*limits)
         label(ax, title, "learning rate", "final accuracy" if ax is axes[0] else "")
