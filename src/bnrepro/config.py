@@ -88,6 +88,8 @@ class MLPConfig(ModelConfig):
 class NormConfig:
     """How the input of a nonlinearity is normalised."""
 
+    name: str = MISSING
+
 
 @dataclass
 class NoNormConfig(NormConfig):
@@ -95,15 +97,47 @@ class NoNormConfig(NormConfig):
 
 
 @dataclass
-class BatchNormConfig(NormConfig):
-    """Algorithm 1 in training; in inference Algorithm 2 with moving averages."""
+class StatisticsConfig(NormConfig):
+    """By the mini-batch in training, and in inference by the population's moments.
+
+    Whether these are Algorithm 2's ``exact`` estimates over ``population_batches`` mini-batches, or ``moving``
+    averages with the weight ``momentum`` for the newest mini-batch.
+    """
 
     eps: float = MISSING
     momentum: float = MISSING
+    population: str = MISSING
+    population_batches: int = MISSING
 
     def __post_init__(self) -> None:
         _require_positive("norm.eps", self.eps)
         _require(0 < self.momentum <= 1, "norm.momentum", self.momentum, "above 0 and at most 1")
+        _require(self.population in ("exact", "moving"), "norm.population", self.population, "exact or moving")
+        allowed = "1 mini-batch or more"
+        _require(self.population_batches >= 1, "norm.population_batches", self.population_batches, allowed)
+
+
+@dataclass
+class BatchNormConfig(StatisticsConfig):
+    """Algorithm 1, by the framework's kernel (``fused``) or written out as in the ``paper``."""
+
+    impl: str = MISSING
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.impl in ("fused", "paper"), "norm.impl", self.impl, "fused or paper")
+
+
+@dataclass
+class DetachedNormConfig(StatisticsConfig):
+    """Section 2's mistake: statistics outside the gradient, of the mean, or with ``scale`` of the variance too."""
+
+    scale: bool = MISSING
+
+
+@dataclass
+class WhiteningConfig(StatisticsConfig):
+    """Full whitening of every mini-batch."""
 
 
 @dataclass
@@ -180,7 +214,7 @@ class RunConfig:
             _require(bool(word), key, value, "at most 150 letters, digits and _ - . , = + without a dot in front")
         _require(self.steps >= 1, "steps", self.steps, "1 or more")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "1 or more")
-        if isinstance(self.norm, BatchNormConfig):
+        if isinstance(self.norm, StatisticsConfig):
             allowed = "2 or more with BN: one example has no variance (Algorithm 1)"
             _require(self.batch_size >= 2, "batch_size", self.batch_size, allowed)
         _require(bool(self.seeds), "seeds", self.seeds, "a list of one or more seeds, such as seeds=[0,1,2]")

@@ -1,10 +1,16 @@
 """Accuracy and loss of a stack on a whole set of examples, in inference mode."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bnrepro.data import Examples
+from bnrepro.data import Examples, Sampler
+from bnrepro.norm import exact_population
+from bnrepro.seeding import POPULATION
 
 CHUNK = 2000  # examples at once: bounds the memory, changes nothing
 
@@ -28,3 +34,26 @@ def evaluate(model: nn.Module, examples: Examples, replicas: int) -> tuple[Tenso
         loss += functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none").double().sum(dim=1)
     model.train(was_training)
     return right / len(examples), loss / len(examples)
+
+
+@dataclass(frozen=True)
+class Population:
+    """Whose moments a network is evaluated with: Algorithm 2's exact ones, or as they stand, moving averages.
+
+    The exact ones come from the same ``batches`` training mini-batches of ``batch_size`` whenever they are asked for,
+    an order of their own for each seed.
+    """
+
+    exact: bool
+    train: Examples
+    batch_size: int
+    batches: int
+    seeds: list[int]
+
+    def of(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Return the context in which ``model`` has these moments."""
+        return exact_population(model, self._mini_batches()) if self.exact else nullcontext()
+
+    def _mini_batches(self) -> Iterator[Tensor]:
+        sampler = Sampler(self.train, self.batch_size, self.seeds, POPULATION)
+        return (sampler.next().images for _ in range(self.batches))

@@ -6,9 +6,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from bnrepro.config import RunConfig
+from bnrepro.config import RunConfig, StatisticsConfig
 from bnrepro.data import Dataset, Examples
-from bnrepro.evaluate import evaluate
+from bnrepro.evaluate import Population, evaluate
 from bnrepro.norm import batch_statistics
 from bnrepro.state import State
 
@@ -45,6 +45,7 @@ class Accuracy:
     dataset: Dataset
     every: int
     steps: int
+    population: Population
 
     def when(self, step: int) -> bool:
         """Every ``every`` steps and at the last."""
@@ -53,10 +54,11 @@ class Accuracy:
     def measure(self, state: State) -> list[Measurement]:
         """Evaluate on whole sets; beside them stands the last mini-batch's training loss."""
         rows = [Measurement("train", "", "loss", state.loss)]
-        for split, examples in (("test", self.dataset.test), ("held_out", self.dataset.held_out)):
-            if len(examples):
-                accuracy, loss = evaluate(state.model, examples, len(state.loss))
-                rows += [Measurement(split, "", "accuracy", accuracy), Measurement(split, "", "loss", loss)]
+        with self.population.of(state.model):
+            for split, examples in (("test", self.dataset.test), ("held_out", self.dataset.held_out)):
+                if len(examples):
+                    accuracy, loss = evaluate(state.model, examples, len(state.loss))
+                    rows += [Measurement(split, "", "accuracy", accuracy), Measurement(split, "", "loss", loss)]
         return rows
 
 
@@ -132,7 +134,11 @@ def spread(steps: int, count: int) -> frozenset[int]:
 
 def build(config: RunConfig, dataset: Dataset) -> list[Probe]:
     """Return the probes that ``config`` asks for."""
-    probes: list[Probe] = [Accuracy(dataset, config.probes.evaluate_every, config.steps)]
+    statistics = config.norm if isinstance(config.norm, StatisticsConfig) else None
+    exact = statistics is not None and statistics.population == "exact"
+    batches = statistics.population_batches if statistics else 0
+    population = Population(exact, dataset.train, config.batch_size, batches, config.seeds)
+    probes: list[Probe] = [Accuracy(dataset, config.probes.evaluate_every, config.steps, population)]
     if config.probes.activation_steps:
         steps = spread(config.steps, config.probes.activation_steps)
         probes += [Norms(steps), SigmoidInputs(dataset.test[: config.probes.activation_examples], steps)]

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-WEIGHTS, ORDER = 0, 1  # the streams; a new kind of randomness takes the next number
+WEIGHTS, ORDER, POPULATION = 0, 1, 2  # the streams; a new kind of randomness takes the next number
 
 
 def generator(seed: int, stream: int) -> torch.Generator:

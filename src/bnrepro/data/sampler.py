@@ -15,16 +15,22 @@ class Sampler:
 
     A seed's order does not depend on the network nor on the other seeds, so that comparisons are paired.
 
+    Args:
+        train: the training set.
+        batch_size: examples in each replica's mini-batch.
+        seeds: one a replica.
+        stream: what the examples are for; orders of different streams are independent.
+
     Raises:
         BadInput: a mini-batch is larger than the training set.
     """
 
-    def __init__(self, train: Examples, batch_size: int, seeds: list[int]) -> None:
+    def __init__(self, train: Examples, batch_size: int, seeds: list[int], stream: int = ORDER) -> None:
         if batch_size > len(train):
             raise BadInput(f"batch_size is {batch_size}: there are {len(train)} training examples, take fewer")
         self.train = train
         self.batch_size = batch_size
-        self.generators = [generator(seed, ORDER) for seed in seeds]
+        self.generators = [generator(seed, stream) for seed in seeds]
         self.position = 0
         self._shuffle()
 

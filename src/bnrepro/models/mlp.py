@@ -44,8 +44,9 @@ class MLP(nn.Module):
         weights = [
             torch.stack([torch.randn(i, o, generator=g) for g in streams]) * init_std for i, o in pairwise(widths)
         ]
-        self.linears = nn.ModuleList(StackedLinear(weight, bias=norm is None) for weight in weights[:-1])
-        self.norms = nn.ModuleList(norm(width) for width in widths[1:-1]) if norm else None
+        bias = norm is None or norm.bias
+        self.linears = nn.ModuleList(StackedLinear(weight, bias) for weight in weights[:-1])
+        self.norms = nn.ModuleList(norm.make(width) for width in widths[1:-1]) if norm else None
         self.sigmoids = nn.ModuleList(nn.Sigmoid() for _ in widths[1:-1])
         self.output = StackedLinear(weights[-1], bias=True)
 

@@ -11,7 +11,7 @@ R, B, C = 3, 7, 5
 
 def stack_and_peers(momentum: float = 0.1) -> tuple[BatchNorm, list[nn.BatchNorm1d]]:
     generator = torch.Generator().manual_seed(0)
-    stack = BatchNorm(R, C, eps=1e-5, momentum=momentum).double()
+    stack = BatchNorm((R, C), eps=1e-5, momentum=momentum).double()
     peers = [nn.BatchNorm1d(C, eps=1e-5, momentum=momentum).double() for _ in range(R)]
     with torch.no_grad():
         stack.weight.copy_(torch.randn(R, C, generator=generator))

@@ -1,0 +1,168 @@
+"""Normalisation as a layer: in training by the mini-batch, in inference by the population (Algorithm 2)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bnrepro.norm import whitening
+from bnrepro.norm.transform import check_mini_batch, expand, mini_batch_dims, transform
+
+
+class Normalisation(nn.Module):
+    """What the layers below share: the moments that stand for the population's in inference.
+
+    They are moving averages of the mini-batches' means and *unbiased* variances (Sec. 3.1); population.py puts
+    Algorithm 2's exact estimates in their place. ``momentum`` is the framework's: the weight of the newest mini-batch,
+    one minus the decay that other frameworks call momentum.
+
+    Shapes:
+        ``shape`` is (C,), or (R, C) for a stack of R replicas; the input and output are (B, C) or (B, C, H, W),
+        with R in front where there is a stack. ``running_mean`` and ``running_var`` are of ``shape``.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, shape: tuple[int, ...], eps: float, momentum: float) -> None:
+        super().__init__()
+        if eps <= 0:
+            raise ValueError(f"ε is {eps}: it must be above 0, or an activation that never varies is divided by zero")
+        self.shape = torch.Size(shape)
+        self.eps = eps
+        self.momentum = momentum
+        self.tracking = True
+        self.register_buffer("running_mean", torch.zeros(shape))
+        self.register_buffer("running_var", torch.ones(shape))
+
+    def track(self, mean: Tensor, variance: Tensor, m: int) -> None:
+        """Move the averages towards a mini-batch's mean and *biased* variance, of m values each."""
+        if self.tracking:
+            with torch.no_grad():
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+                self.running_var.lerp_(variance.to(self.running_var.dtype) * (m / (m - 1)), self.momentum)
+
+
+class BatchNorm(Normalisation):
+    """The BN transform. ``weight`` is γ, ``bias`` is β, both of ``shape``: two parameters per activation or map.
+
+    Nothing crosses from one replica of a stack to another.
+
+    Args:
+        shape: see :class:`Normalisation`.
+        eps: ε of Algorithm 1.
+        momentum: see :class:`Normalisation`.
+        written_out: train with transform.py instead of the framework's fused kernel.
+    """
+
+    def __init__(self, shape: tuple[int, ...], eps: float, momentum: float, written_out: bool = False) -> None:
+        super().__init__(shape, eps, momentum)
+        self.written_out = written_out
+        self.weight = nn.Parameter(torch.ones(shape))
+        self.bias = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise a mini-batch; raises ValueError where its shape does not fit."""
+        check_mini_batch(x, self.shape, self.training)
+        if self.training and self.written_out:
+            y, mean, variance = transform(x, self.weight, self.bias, self.eps)
+            self.track(mean, variance, x.numel() // self.shape.numel())
+            return y
+        return self._fused(x)
+
+    def _fused(self, x: Tensor) -> Tensor:
+        """Call the framework: R·C channels of a stack are R separate batch norms of C activations."""
+        stacked = len(self.shape) == 2
+        channels = x.transpose(0, 1).flatten(1, 2) if stacked else x
+        tracked = self.tracking or not self.training
+        y = functional.batch_norm(
+            channels,
+            self.running_mean.view(-1) if tracked else None,
+            self.running_var.view(-1) if tracked else None,
+            self.weight.view(-1),
+            self.bias.view(-1),
+            training=self.training,
+            momentum=self.momentum,
+            eps=self.eps,
+        )
+        return y.view(y.shape[0], *self.shape, *y.shape[2:]).transpose(0, 1) if stacked else y
+
+
+class DetachedNorm(Normalisation):
+    """Section 2's mistake: normalise by the mini-batch, but let no gradient through its mean (and variance).
+
+    The optimiser does not know that a change of the bias before this layer is taken away again, so the bias drifts.
+    It has no parameters; the layer before keeps its bias.
+
+    Args:
+        shape: see :class:`Normalisation`.
+        eps: added to the variance.
+        momentum: see :class:`Normalisation`.
+        scale: divide by the standard deviation, or only subtract the mean.
+    """
+
+    def __init__(self, shape: tuple[int, ...], eps: float, momentum: float, scale: bool) -> None:
+        super().__init__(shape, eps, momentum)
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise a mini-batch; raises ValueError where its shape does not fit."""
+        check_mini_batch(x, self.shape, self.training)
+        mean, variance = self.running_mean, self.running_var
+        if self.training:
+            dims = mini_batch_dims(x, self.shape)
+            variance, mean = torch.var_mean(x.detach(), dims, correction=0)
+            self.track(mean, variance, x.numel() // self.shape.numel())
+        centred = x - expand(mean, x)
+        return centred / torch.sqrt(expand(variance, x) + self.eps) if self.scale else centred
+
+
+class Whitening(Normalisation):
+    """Full whitening, which Sec. 2 finds too expensive: ``y = γ (Σ + εI)^(-1/2) (x - μ) + β``, its gradient complete.
+
+    ε regularises: where the mini-batch is smaller than the layer, Σ is singular. For activations per unit,
+    (B, C) or (R, B, C), only. In inference moving averages of μ and of the unbiased Σ, ``running_cov``, are used.
+    """
+
+    running_cov: Tensor
+
+    def __init__(self, shape: tuple[int, ...], eps: float, momentum: float) -> None:
+        super().__init__(shape, eps, momentum)
+        self.weight = nn.Parameter(torch.ones(shape))
+        self.bias = nn.Parameter(torch.zeros(shape))
+        self.register_buffer("running_cov", torch.eye(shape[-1]).repeat(*shape[:-1], 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Whiten a mini-batch; raises ValueError where its shape does not fit."""
+        check_mini_batch(x, self.shape, self.training)
+        if x.dim() != len(self.shape) + 1:
+            raise ValueError(f"whitening got an input of shape {tuple(x.shape)}: it takes no feature maps")
+        mean, covariance = self.running_mean, self.running_cov
+        if self.training:
+            mean, covariance = whitening.moments(x)
+            self._track(mean.detach(), covariance.detach(), m=x.shape[-2])
+        x_hat = (x - expand(mean, x)) @ whitening.inverse_square_root(covariance, self.eps)
+        return x_hat * expand(self.weight, x) + expand(self.bias, x)
+
+    def _track(self, mean: Tensor, covariance: Tensor, m: int) -> None:
+        self.track(mean, covariance.diagonal(dim1=-2, dim2=-1), m)
+        if self.tracking:
+            self.running_cov.lerp_(covariance * (m / (m - 1)), self.momentum)
+
+
+@contextmanager
+def batch_statistics(model: nn.Module) -> Iterator[None]:
+    """Within this context ``model`` normalises as in training and no moving average moves."""
+    norms = [module for module in model.modules() if isinstance(module, Normalisation)]
+    was_training = model.training
+    model.train()
+    for norm in norms:
+        norm.tracking = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.tracking = True
+        model.train(was_training)

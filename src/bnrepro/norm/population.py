@@ -1,0 +1,60 @@
+"""Algorithm 2: the population's moments from many mini-batches, in place of the moving averages."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from bnrepro.norm.modules import Normalisation
+
+
+@contextmanager
+def exact_population(model: nn.Module, batches: Iterable[Tensor]) -> Iterator[None]:
+    """Within this context ``model`` is in inference mode with the population's moments estimated over ``batches``.
+
+    Steps 8 to 11 of Algorithm 2: the network, normalising as in training, processes every mini-batch; then
+    E[x] is the mean of the mini-batches' means and Var[x] = m/(m-1) times the mean of their biased variances. All
+    layers are estimated in one pass. Afterwards the moving averages stand again.
+
+    Args:
+        model: any network.
+        batches: its inputs, mini-batches of equal size.
+
+    Raises:
+        ValueError: there is no mini-batch.
+    """
+    norms = [module for module in model.modules() if isinstance(module, Normalisation)]
+    kept = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]
+    momenta = [norm.momentum for norm in norms]
+    was_training = model.training
+    try:
+        _estimate(model, norms, batches)
+        model.eval()
+        yield
+    finally:
+        for norm, buffers, momentum in zip(norms, kept, momenta, strict=True):
+            norm.momentum = momentum
+            for name, buffer in norm.named_buffers():
+                buffer.copy_(buffers[name])
+        model.train(was_training)
+
+
+@torch.no_grad()
+def _estimate(model: nn.Module, norms: list[Normalisation], batches: Iterable[Tensor]) -> None:
+    """Leave the mean over ``batches`` of every mean and unbiased variance in the norms' buffers."""
+    model.train()
+    for norm in norms:
+        norm.momentum = 1.0  # the buffers are then the last mini-batch's own mean and m/(m-1) times its variance
+    buffers = [buffer for norm in norms for buffer in norm.buffers()]
+    sums = [torch.zeros_like(buffer) for buffer in buffers]
+    count = 0
+    for batch in batches:
+        model(batch)
+        count += 1
+        for total, buffer in zip(sums, buffers, strict=True):
+            total.add_(buffer)
+    if count == 0:
+        raise ValueError("population statistics were asked for over no mini-batch: give one or more (Algorithm 2)")
+    for total, buffer in zip(sums, buffers, strict=True):
+        buffer.copy_(total / count)

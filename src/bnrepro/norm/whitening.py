@@ -1,0 +1,47 @@
+"""Full whitening of a mini-batch (Sec. 2): the covariance, its inverse square root, and the derivative of that."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean (..., C) and the biased covariance (..., C, C) of (..., B, C)."""
+    mean = x.mean(dim=-2)
+    centred = x - mean.unsqueeze(-2)
+    return mean, centred.mT @ centred / x.shape[-2]
+
+
+class _InverseSquareRoot(torch.autograd.Function):
+    """``(Σ + εI)^(-1/2)`` by eigendecomposition, ``Σ + εI = V diag(λ) Vᵀ``.
+
+    Its derivative, for ``f(λ) = λ^(-1/2)``, is ``V (K ∘ Vᵀ dΣ V) Vᵀ`` with the divided differences
+    ``K_ij = (f(λ_i) - f(λ_j)) / (λ_i - λ_j) = -1 / (√λ_i √λ_j (√λ_i + √λ_j))`` (Daleckii & Krein 1965; Higham,
+    Functions of Matrices, 2008, Theorem 3.11). Written so it needs no distinct eigenvalues, which the derivative of
+    the eigenvectors does and a singular covariance does not have.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, covariance: Tensor, eps: float) -> Tensor:
+        values, V = torch.linalg.eigh(covariance)
+        roots = (values.clamp_min(0) + eps).sqrt()  # rounding may leave an eigenvalue of Σ just below 0
+        ctx.save_for_backward(roots, V)
+        root: Tensor = (V / roots.unsqueeze(-2)) @ V.mT
+        return root
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_root: Tensor) -> tuple[Tensor, None]:
+        roots, V = ctx.saved_tensors
+        i, j = roots.unsqueeze(-1), roots.unsqueeze(-2)
+        K = -1 / (i * j * (i + j))
+        d = V @ (K * (V.mT @ d_root @ V)) @ V.mT
+        return (d + d.mT) / 2, None
+
+
+def inverse_square_root(covariance: Tensor, eps: float) -> Tensor:
+    """Return ``(Σ + εI)^(-1/2)`` of symmetric positive semidefinite Σ (..., C, C), differentiable."""
+    root: Tensor = _InverseSquareRoot.apply(covariance, eps)
+    return root

@@ -1,0 +1,141 @@
+"""Algorithm 1 written out: against central differences, autograd and the framework."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from bnrepro.norm import batch_norm
+from bnrepro.norm.transform import expand, mini_batch_dims
+
+Draw = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+SHAPES = {  # of the input, of γ
+    "units": ((7, 5), (5,)),
+    "maps": ((3, 5, 4, 2), (5,)),
+    "stack of units": ((2, 7, 5), (2, 5)),
+    "stack of maps": ((2, 3, 5, 4, 2), (2, 5)),
+}
+
+
+def draw(shape: tuple[int, ...], features: tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.float64) -> Draw:
+    g = torch.Generator().manual_seed(seed)
+    x = 3 * torch.randn(shape, generator=g, dtype=torch.float64) - 1
+    gamma, beta = torch.randn(2, *features, generator=g, dtype=torch.float64)
+    return x.to(dtype), gamma.to(dtype), beta.to(dtype)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("eps", [1e-5, 0.1])
+def test_the_six_gradients_are_those_of_central_differences(name: str, eps: float) -> None:
+    inputs = [tensor.requires_grad_() for tensor in draw(*SHAPES[name])]
+    assert torch.autograd.gradcheck(lambda x, g, b: batch_norm(x, g, b, eps)[0], inputs)
+
+
+def framework(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor, eps: float) -> torch.Tensor:
+    """Apply the framework's BN to each replica of a stack, or to the one network there is."""
+    if gamma.dim() == 1:
+        return functional.batch_norm(x, None, None, gamma, beta, training=True, eps=eps)
+    return torch.stack([framework(*replica, eps) for replica in zip(x, gamma, beta, strict=True)])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_values_and_gradients_are_the_frameworks(dtype: torch.dtype, layout: torch.memory_format) -> None:
+    x, gamma, beta = draw((4, 6, 5, 3), (6,), dtype=dtype)
+    x = x.contiguous(memory_format=layout)
+    half = dtype in (torch.float16, torch.bfloat16)
+    gamma, beta = (gamma.float(), beta.float()) if half else (gamma, beta)
+    upstream = draw(x.shape, (6,), seed=1, dtype=dtype)[0]
+    results = []
+    for normalise in (lambda *inputs: batch_norm(*inputs, 1e-5)[0], lambda *inputs: framework(*inputs, 1e-5)):
+        inputs = [tensor.detach().clone(memory_format=torch.preserve_format) for tensor in (x, gamma, beta)]
+        y = normalise(*(tensor.requires_grad_() for tensor in inputs))
+        y.backward(upstream)
+        results.append([y, *(tensor.grad for tensor in inputs)])
+    assert results[0][0].is_contiguous(memory_format=layout)
+    tolerance = {torch.bfloat16: 2e-2, torch.float16: 3e-3, torch.float32: 1e-5, torch.float64: 1e-12}[dtype]
+    for ours, theirs in zip(*results, strict=True):
+        assert ours.dtype == theirs.dtype
+        torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+@st.composite
+def cases(draws: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], int, float]:
+    batch, features = draws(st.integers(2, 9)), draws(st.integers(1, 6))
+    spatial = draws(st.sampled_from([(), (1, 1), (3, 2), (4, 4)]))
+    stack = draws(st.sampled_from([(), (1,), (3,)]))
+    eps = draws(st.sampled_from([1e-8, 1e-5, 1e-2]))
+    return (*stack, batch, features, *spatial), (*stack, features), draws(st.integers(0, 2**31)), eps
+
+
+@settings(deadline=None, max_examples=60)
+@given(cases())
+def test_any_shape_agrees_with_the_framework(case: tuple[tuple[int, ...], tuple[int, ...], int, float]) -> None:
+    shape, features, seed, eps = case
+    ours = [tensor.requires_grad_() for tensor in draw(shape, features, seed)]
+    theirs = [tensor.detach().clone().requires_grad_() for tensor in ours]
+    upstream = draw(shape, features, seed + 1)[0]
+    (y, _, variance), expected = batch_norm(*ours, eps), framework(*theirs, eps)
+    torch.testing.assert_close(y, expected)
+    y.backward(upstream)
+    expected.backward(upstream)
+    terms = float(upstream.abs().max() * ours[1].detach().abs().max() / variance.min().sqrt())  # that cancel in ∂ℓ/∂x
+    for a, b, size in zip(ours, theirs, (terms, 1.0, 1.0), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-9, atol=1e-10 * max(size, 1.0))
+
+
+@settings(deadline=None, max_examples=60)
+@given(cases())
+def test_normalised_activations_have_mean_0_and_variance_1(
+    case: tuple[tuple[int, ...], tuple[int, ...], int, float],
+) -> None:
+    shape, features, seed, eps = case
+    x, gamma, _ = draw(shape, features, seed)
+    y, mean, variance = batch_norm(x, torch.ones_like(gamma), torch.zeros_like(gamma), eps)
+    dims = mini_batch_dims(x, gamma.shape)
+    torch.testing.assert_close(y.mean(dims), torch.zeros_like(gamma), rtol=0, atol=1e-9)
+    torch.testing.assert_close(y.square().mean(dims), variance / (variance + eps))  # 1, neglecting ε
+    torch.testing.assert_close(mean, x.mean(dims))
+    torch.testing.assert_close((x - expand(mean, x)).square().mean(dims), variance)
+
+
+@pytest.mark.parametrize(
+    ("shape", "features", "eps", "words"),
+    [
+        ((1, 5), (5,), 1e-5, r"\(1, 5\), 1 value per activation: in training it needs 2 or more"),
+        ((1, 5, 1, 1), (5,), 1e-5, "1 value per activation"),
+        ((7, 4), (5,), 1e-5, r"over 5 activations got an input of shape \(7, 4\): it must be \(B, 5\)"),
+        ((5,), (5,), 1e-5, r"shape \(5,\): it must be \(B, 5\)"),
+        ((7, 5), (2, 5), 1e-5, r"shape \(7, 5\): it must be \(2, B, 5\)"),
+        ((3, 7, 5), (2, 5), 1e-5, r"shape \(3, 7, 5\): it must be \(2, B, 5\)"),
+        ((7, 5), (5,), -1.0, "take ε above 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    shape: tuple[int, ...], features: tuple[int, ...], eps: float, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        batch_norm(*draw(shape, features), eps)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_refused(bad: float) -> None:
+    x, gamma, beta = draw((7, 5), (5,))
+    x[3, 2] = bad
+    with pytest.raises(ValueError, match="not finite"):
+        batch_norm(x, gamma, beta, 1e-5)
+
+
+def test_epsilon_0_is_refused_where_an_activation_never_varies() -> None:
+    x, gamma, beta = draw((7, 5), (5,))
+    assert torch.isfinite(batch_norm(x, gamma, beta, 0.0)[0]).all()
+    x[:, 2] = 4.0
+    with pytest.raises(ValueError, match="smallest variance 0: take ε above 0"):
+        batch_norm(x, gamma, beta, 0.0)
+
+
+def test_beta_of_another_shape_is_refused() -> None:
+    x, gamma, beta = draw((7, 5), (5,))
+    with pytest.raises(ValueError, match="β has shape"):
+        batch_norm(x, gamma, beta[:4], 1e-5)
