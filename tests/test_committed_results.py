@@ -27,14 +27,14 @@ def table(path: str) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(committed(path)))
 
 
-@pytest.mark.parametrize("experiment", ["fig1", "fig1_tuned"])
+@pytest.mark.parametrize("experiment", ["fig1", "fig1_tuned", "theory"])
 def test_experiments_stand_at_the_calibrated_settings(experiment: str) -> None:
     best = table("results/mnist/fig1_calibrate.csv").sort_values("rms").iloc[0]
     for job in grid([f"experiment={experiment}"]):
         settings = flatten(load(job))
         assert settings["data.encoding"] == best["encoding"]
         assert settings["model.init_std"] == best["init_std"]
-        if experiment == "fig1":
+        if experiment != "fig1_tuned":
             assert settings["optim.lr"] == best["lr"]
 
 
@@ -57,4 +57,4 @@ def test_every_run_is_from_clean_code_at_the_papers_length() -> None:
     runs = table("results/runs.csv")
     assert not runs["dirty"].any()
     assert set(runs["status"]) <= {"finished", "diverged"}
-    assert (runs["steps"] == 50_000).all()
+    assert (runs.loc[runs["experiment"] != "theory", "steps"] == 50_000).all()

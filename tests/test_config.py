@@ -106,7 +106,8 @@ def test_every_experiment_composes_at_every_scale(experiment: str, scale: str) -
     assert len({Record.of(config).folder for config in configs}) == len(configs) > 1
     for config in configs:
         assert (config.experiment, config.scale) == (experiment, scale)
-        assert config.steps == (60 if scale == "smoke" else 50_000)
+        if experiment != "theory":  # the same at every scale
+            assert config.steps == (60 if scale == "smoke" else 50_000)
         assert len(config.seeds) >= 3
     assert experiment in experiments()
 

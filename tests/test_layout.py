@@ -20,6 +20,7 @@ FLOORS = [
     ["state"],
     ["probes"],
     ["checkpoint", "metrics", "progress", "provenance", "events", "train"],
+    ["theory"],
     ["run"],
     ["tables"],
     ["claims"],

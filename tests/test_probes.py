@@ -10,8 +10,7 @@ from torch.nn import functional
 from bnrepro import data, probes
 from bnrepro.evaluate import evaluate
 from bnrepro.probes import Accuracy, Measurement, SigmoidInputs, percentiles, spread
-from bnrepro.run import initial_state
-from bnrepro.state import State
+from bnrepro.state import State, initial
 from bnrepro.train import advance
 from conftest import Make
 
@@ -21,7 +20,7 @@ NETWORKS = pytest.mark.parametrize("network", ["mlp", "mlp_bn"])
 def trained(small: Make, network: str) -> tuple[State, data.Dataset]:
     config = small(f"network={network}", "model.init_std=0.4", "optim.lr=0.5")
     dataset = data.load(config.data, Path(config.data_root))
-    state = initial_state(config, dataset, torch.device("cpu"))
+    state = initial(config, dataset, torch.device("cpu"))
     for _ in range(30):
         advance(state)
     return state, dataset
@@ -62,7 +61,7 @@ def test_sigmoid_inputs_are_recomputed_by_hand(network: str, small: Make) -> Non
 def test_norms_are_those_of_a_fresh_gradient(network: str, small: Make) -> None:
     config = small(f"network={network}")
     dataset = data.load(config.data, Path(config.data_root))
-    state, twin = (initial_state(config, dataset, torch.device("cpu")) for _ in range(2))
+    state, twin = (initial(config, dataset, torch.device("cpu")) for _ in range(2))
     batch = twin.sampler.next()
     logits = twin.model(batch.images)
     weight = twin.model.linears[1].weight
@@ -93,7 +92,7 @@ def test_accuracy_is_counted_one_example_at_a_time(network: str, small: Make) ->
 
 def test_evaluation_is_every_so_many_steps_and_at_the_end(small: Make) -> None:
     config = small()
-    probe = Accuracy(data.load(config.data, config.data_root), every=20, steps=50)  # type: ignore[arg-type]
+    probe = Accuracy(data.load(config.data, config.data_root), every=20, steps=50, population=None)  # type: ignore[arg-type]
     assert [step for step in range(1, 51) if probe.when(step)] == [20, 40, 50]
 
 

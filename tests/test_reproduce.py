@@ -9,13 +9,13 @@ import pytest
 from bnrepro import reproduce, tables
 from bnrepro.data import mnist
 from bnrepro.errors import BadInput
-from bnrepro.mnist_files import MNIST_SHA256, mnist_folder
+from bnrepro.mnist_files import MNIST_SHA256, mnist_folder, where_to_put_mnist
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def refuse(root: Path, seconds: float) -> None:
-    raise BadInput("MNIST could not be downloaded (no mirror answered with it)")
+    raise BadInput(f"MNIST could not be downloaded: {where_to_put_mnist(root)}")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -15,8 +15,8 @@ from bnrepro.data import Dataset
 from bnrepro.errors import BadInput
 from bnrepro.probes import Measurement
 from bnrepro.record import Record
-from bnrepro.run import initial_state, run
-from bnrepro.state import State
+from bnrepro.run import run
+from bnrepro.state import State, initial
 from bnrepro.train import advance
 from conftest import Make
 
@@ -118,7 +118,7 @@ def test_a_replicas_result_does_not_depend_on_its_neighbours(network: str, small
 def test_a_replica_that_diverges_is_marked_and_leaves_the_others_alone(network: str, small: Make) -> None:
     config = small(f"network={network}")
     dataset = load_data(config)
-    healthy, poisoned = (initial_state(config, dataset, CPU) for _ in range(2))
+    healthy, poisoned = (initial(config, dataset, CPU) for _ in range(2))
     for step in range(1, 11):
         if step == 4:
             with torch.no_grad():
@@ -143,7 +143,7 @@ def test_a_diverging_run_ends_diverged_and_is_recorded(small: Make) -> None:
 @NETWORKS
 def test_one_step_is_plain_gradient_descent(network: str, small: Make) -> None:
     config = small(f"network={network}", "optim.lr=0.5")
-    state = initial_state(config, load_data(config), CPU)
+    state = initial(config, load_data(config), CPU)
     before = {name: p.detach().clone() for name, p in state.model.named_parameters()}
     advance(state)
     for name, p in state.model.named_parameters():

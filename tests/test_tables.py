@@ -11,6 +11,14 @@ from bnrepro.record import Record
 from bnrepro.run import run
 from conftest import Make
 
+STUDIES = [  # every study of Sections 2 and 3, small
+    "study=exact study.trials=3",
+    "study=whitening_cost study.widths=[64,128,256] study.rounds=3",
+    "study=naive_drift steps=30",
+    "study=jacobian steps=10 study.depths=[3,6]",
+    "study=population steps=10 study.batch_sizes=[2,60]",
+]
+
 
 def runs(small: Make, experiment: str, *settings: str) -> list[Record]:
     return [run(small(f"experiment={experiment}", *setting.split())) for setting in settings]
@@ -72,6 +80,7 @@ def test_results_of_every_experiment_stand_side_by_side(small: Make, tmp_path: P
         "fig1": runs(small, "fig1", "network=mlp", "network=mlp_bn"),
         "fig1_calibrate": runs(small, "fig1_calibrate", "optim.lr=0.1", "optim.lr=0.2"),
         "fig1_tuned": runs(small, "fig1_tuned", "network=mlp", "network=mlp_bn"),
+        "theory": runs(small, "theory", *STUDIES),
     }
     for experiment, records in experiments.items():
         assert not results.hold(target, records)
@@ -79,8 +88,15 @@ def test_results_of_every_experiment_stand_side_by_side(small: Make, tmp_path: P
     results.refresh(target)
     assert all(results.hold(target, records) for records in experiments.values())
     listed = tables.read(target / "runs.csv")
-    assert listed["experiment"].value_counts().to_dict() == dict.fromkeys(experiments, 2)
+    assert listed["experiment"].value_counts().to_dict() == {
+        experiment: len(records) for experiment, records in experiments.items()
+    }
     claims = tables.read(target / "claims.csv")
     assert "not run" not in set(claims["verdict"])
     results.add(target, "fig1", experiments["fig1"], ["again"] * 2)
-    assert len(tables.read(target / "runs.csv")) == 6
+    assert len(tables.read(target / "runs.csv")) == len(listed)
+    assert set(claims["data"]) == {"digits", "random"}
+    assert {path.name for path in (target / "random").glob("*.csv")} == {
+        "theory_exact.csv",
+        "theory_whitening_cost.csv",
+    }

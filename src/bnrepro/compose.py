@@ -27,6 +27,12 @@ _store.store(group="schema/norm", name="batch", node=schema.BatchNormConfig)
 _store.store(group="schema/norm", name="detached", node=schema.DetachedNormConfig)
 _store.store(group="schema/norm", name="whitening", node=schema.WhiteningConfig)
 _store.store(group="schema/optim", name="sgd", node=schema.OptimConfig)
+_store.store(group="schema/study", name="training", node=schema.TrainingConfig)
+_store.store(group="schema/study", name="exact", node=schema.ExactConfig)
+_store.store(group="schema/study", name="naive_drift", node=schema.NaiveDriftConfig)
+_store.store(group="schema/study", name="jacobian", node=schema.JacobianConfig)
+_store.store(group="schema/study", name="whitening_cost", node=schema.WhiteningCostConfig)
+_store.store(group="schema/study", name="population", node=schema.PopulationConfig)
 _store.store(group="schema", name="probes", node=schema.ProbesConfig)
 _store.store(group="schema", name="runtime", node=schema.RuntimeConfig)
 
@@ -83,12 +89,15 @@ def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
 
 def _what_differs(config: RunConfig) -> list[str]:
     """List the settings that differ from those of the experiment, network and scale as they stand in configs/."""
-    choices = [f"network={config.network}", f"scale={config.scale}"]
+    choices = [f"network={config.network}", f"scale={config.scale}", f"study={config.study.name}"]
     if config.experiment in experiments():
         choices.append(f"experiment={config.experiment}")
     ours, theirs = identity(config), _as_it_stands(tuple(choices))
-    differing = [key for key in ours if key != "experiment" and ours[key] != theirs.get(key)]
-    short = {key: "data" if key == "data.name" else key.rpartition(".")[2] for key in differing}
+    said = ("experiment", "study.name")
+    differing = [key for key in ours if key not in said and ours[key] != theirs.get(key)]
+    if config.study.name != "training":
+        differing.insert(0, "study.name")
+    short = {key: key.removesuffix(".name").rpartition(".")[2] for key in differing}
     return [f"{short[key]}={_word(ours[key])}" for key in differing if not key.startswith("runtime.")]
 
 

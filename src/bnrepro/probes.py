@@ -103,10 +103,8 @@ class SigmoidInputs:
         """Return the 15th, 50th and 85th percentiles, one value per unit and replica."""
         inputs: dict[str, Tensor] = {}
         hooks = [
-            sigmoid.register_forward_pre_hook(
-                lambda _, args, layer=f"hidden{number}": inputs.__setitem__(layer, args[0])
-            )
-            for number, sigmoid in enumerate(state.model.sigmoids, start=1)
+            g.register_forward_pre_hook(lambda _, args, layer=f"hidden{number}": inputs.__setitem__(layer, args[0]))
+            for number, g in enumerate(state.model.nonlinearities, start=1)
         ]
         with batch_statistics(state.model):
             state.model(self.examples.images.expand(len(state.loss), *self.examples.images.shape))

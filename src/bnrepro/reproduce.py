@@ -16,15 +16,15 @@ from rich.panel import Panel
 from bnrepro import results
 from bnrepro.compose import grid, load
 from bnrepro.errors import BadInput
-from bnrepro.mnist_files import check_mnist, missing_mnist, where_to_put_mnist
+from bnrepro.mnist_files import check_mnist, missing_mnist
 from bnrepro.record import Record
 
 EXPERIMENTS = {  # what a scale runs
     "smoke": ["fig1"],
-    "quick": ["fig1"],
-    "cpu": ["fig1_calibrate", "fig1_tuned", "fig1"],
-    "gpu": ["fig1_calibrate", "fig1_tuned", "fig1"],
-    "paper": ["fig1_calibrate", "fig1_tuned", "fig1"],
+    "quick": ["theory", "fig1"],
+    "cpu": ["theory", "fig1_calibrate", "fig1_tuned", "fig1"],
+    "gpu": ["theory", "fig1_calibrate", "fig1_tuned", "fig1"],
+    "paper": ["theory", "fig1_calibrate", "fig1_tuned", "fig1"],
 }
 DATA_ROOT = Path("data")
 DOWNLOAD_SECONDS = 120.0
@@ -140,7 +140,7 @@ def choose_data(asked: str | None) -> tuple[str, Banner | None]:
         except BadInput as error:
             if asked == "mnist":
                 raise
-            return "digits", Banner(f"To get the paper's: {where_to_put_mnist(DATA_ROOT)}. ({error})")
+            return "digits", Banner(str(error))
     check_mnist(DATA_ROOT)
     return "mnist", None
 

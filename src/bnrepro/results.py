@@ -13,21 +13,20 @@ from pathlib import Path
 import pandas as pd
 
 from bnrepro import report, tables
-from bnrepro.claims import CLAIMS, judge
+from bnrepro.claims import about, judge
 from bnrepro.record import Record
 
-DATA_SETS = ("mnist", "digits")  # in the order of the report
+DATA_SETS = ("mnist", "random", "digits")  # in the order of the report
 
 
 def add(results: Path, experiment: str, records: list[Record], commands: list[str]) -> None:
     """Write one experiment's tables and its rows of runs.csv; what it was before, on the same data, is replaced."""
     made = tables.runs(records, commands)
-    data = str(made["data"].iloc[0])
     for name, table in tables.BUILDERS[experiment](records).items():
-        tables.write(results / data / f"{name}.csv", table)
+        tables.write(results / str(table["data"].iloc[0]) / f"{name}.csv", table)
     kept = _runs(results)
     if kept is not None:
-        replaced = (kept["data"] == data) & (kept["experiment"] == experiment)
+        replaced = kept["data"].isin(made["data"]) & (kept["experiment"] == experiment)
         made = pd.concat([kept[~replaced], made], ignore_index=True)
     order = made.sort_values(["data", "experiment"], key=lambda c: c.map(_rank), kind="stable")
     tables.write(results / "runs.csv", order)
@@ -50,7 +49,7 @@ def refresh(results: Path) -> None:
     """
     present = [data for data in DATA_SETS if (results / data).is_dir()]
     if present:
-        judged = [judge(CLAIMS, tables.read_all(results / data), data) for data in present]
+        judged = [judge(about(data), tables.read_all(results / data), data) for data in present]
         tables.write(results / "claims.csv", pd.concat(judged, ignore_index=True))
     report.build(results)
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import torch
 
-from bnrepro import checkpoint, data, models, norm, optim, probes
-from bnrepro.config import RunConfig
-from bnrepro.data import Dataset, Sampler
+from bnrepro import checkpoint, data, probes, theory
+from bnrepro.config import RunConfig, TrainingConfig
+from bnrepro.data import Dataset
 from bnrepro.errors import BadInput
 from bnrepro.events import Events
 from bnrepro.metrics import MetricsTable
 from bnrepro.progress import ProgressReport
 from bnrepro.provenance import provenance
 from bnrepro.record import Record
-from bnrepro.state import State
+from bnrepro.state import State, initial
 from bnrepro.train import train
 
 
@@ -34,11 +34,20 @@ def run(config: RunConfig) -> Record:
         print(f"{record.name}: {record.status['status']} already, nothing to do", flush=True)
         return record
     set_up_torch(config.runtime.threads)
-    dataset = data.load(config.data, Path(config.data_root)).to(device)
-    state = initial_state(config, dataset, device)
-    with record.locked():
-        _run(config, record, dataset, state, device)
+    dataset = _load(config, device) if theory.needs_data(config.study) else None
+    if isinstance(config.study, TrainingConfig):
+        assert dataset is not None
+        state = initial(config, dataset, device)
+        with record.locked():
+            _train(config, record, dataset, state, device)
+    else:
+        with record.locked():
+            _measure(config, record, dataset, device)
     return record
+
+
+def _load(config: RunConfig, device: torch.device) -> Dataset:
+    return data.load(config.data, Path(config.data_root)).to(device)
 
 
 def choose_device(name: str) -> torch.device:
@@ -60,22 +69,7 @@ def set_up_torch(threads: int) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time; nothing here reads such memory
 
 
-def initial_state(config: RunConfig, dataset: Dataset, device: torch.device) -> State:
-    """Build the stack and its sampler at step 0."""
-    replicas = len(config.seeds)
-    normalisation = norm.build(config.norm, replicas)
-    model = models.build(config.model, normalisation, dataset.features, dataset.classes, config.seeds).to(device)
-    return State(
-        model=model,
-        optimiser=optim.build(config.optim, model),
-        sampler=Sampler(dataset.train, config.batch_size, config.seeds),
-        step=0,
-        loss=torch.zeros(replicas, device=device),
-        diverged_at=torch.zeros(replicas, dtype=torch.int64, device=device),
-    )
-
-
-def _run(config: RunConfig, record: Record, dataset: Dataset, state: State, device: torch.device) -> None:
+def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, device: torch.device) -> None:
     earlier, spent = None, 0.0
     if record.checkpoint.exists():
         checkpoint.restore(record.checkpoint, state)
@@ -108,6 +102,20 @@ def _run(config: RunConfig, record: Record, dataset: Dataset, state: State, devi
         raise
     finally:
         events.close()
+
+
+def _measure(config: RunConfig, record: Record, dataset: Dataset | None, device: torch.device) -> None:
+    """Do a study of theory/: under a minute, so it has no checkpoint; interrupted, it starts anew."""
+    began = time.monotonic()
+    record.begin(config, provenance(device, dataset.sha256 if dataset else ""))
+    print(f"{record.name}: measuring", flush=True)
+    try:
+        record.write_metrics(theory.measure(config, dataset, device))
+    except Exception:
+        record.write_status("failed", 0, time.monotonic() - began, {})
+        raise
+    record.write_status("finished", config.steps, time.monotonic() - began, {})
+    print(f"{record.name}: finished in {time.monotonic() - began:.0f} s", flush=True)
 
 
 def diverged(config: RunConfig, state: State) -> dict[str, int]:

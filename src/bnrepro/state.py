@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bnrepro.data import Sampler
+from bnrepro import models, norm, optim
+from bnrepro.config import RunConfig
+from bnrepro.data import Dataset, Sampler
 from bnrepro.models import MLP
 
 
@@ -46,3 +48,22 @@ class State:
         self.step = state["step"]
         self.loss = state["loss"].to(self.loss.device)
         self.diverged_at = state["diverged_at"].to(self.diverged_at.device)
+
+
+def initial(config: RunConfig, dataset: Dataset, device: torch.device) -> State:
+    """Build a stack, one replica for each seed, and its sampler at step 0.
+
+    Raises:
+        BadInput: a mini-batch is larger than the training set.
+    """
+    replicas = len(config.seeds)
+    normalisation = norm.build(config.norm, replicas)
+    model = models.build(config.model, normalisation, dataset.features, dataset.classes, config.seeds).to(device)
+    return State(
+        model=model,
+        optimiser=optim.build(config.optim, model),
+        sampler=Sampler(dataset.train, config.batch_size, config.seeds),
+        step=0,
+        loss=torch.zeros(replicas, device=device),
+        diverged_at=torch.zeros(replicas, dtype=torch.int64, device=device),
+    )

@@ -92,11 +92,23 @@ def fig1_tuned(records: list[Record]) -> Tables:
     return {"fig1_tuned": pd.concat(pieces, ignore_index=True)}
 
 
+def theory(records: list[Record]) -> Tables:
+    """Sections 2 and 3: a table for each study, as it was measured."""
+    return {f"theory_{r.config['study.name']}": _labelled(r.read_metrics(), r, network=False) for r in records}
+
+
 BUILDERS: dict[str, Callable[[list[Record]], Tables]] = {
     "fig1": fig1,
     "fig1_calibrate": fig1_calibrate,
     "fig1_tuned": fig1_tuned,
+    "theory": theory,
 }
+RANDOM = "random"  # the data of studies that draw their own numbers
+
+
+def data_of(record: Record) -> str:
+    """Name the data that a run's numbers speak of."""
+    return str(record.config["data.name"]) if record.provenance["data_sha256"] else RANDOM
 
 
 def runs(records: list[Record], commands: list[str]) -> pd.DataFrame:
@@ -106,9 +118,10 @@ def runs(records: list[Record], commands: list[str]) -> pd.DataFrame:
         config, status, made = record.config, record.status, record.provenance
         rows.append(
             {
-                "data": config["data.name"],
+                "data": data_of(record),
                 "scale": config["scale"],
                 "experiment": config["experiment"],
+                "study": config["study.name"],
                 "run": record.folder.name,
                 **_settings(record),
                 "seeds": " ".join(map(str, config["seeds"])),
@@ -133,10 +146,12 @@ def _settings(record: Record) -> dict[str, str]:
     return {column: config[key] for column, key in SETTINGS.items()}
 
 
-def _labelled(table: pd.DataFrame, record: Record) -> pd.DataFrame:
-    """Put data, scale and network in front of every row."""
+def _labelled(table: pd.DataFrame, record: Record, network: bool = True) -> pd.DataFrame:
+    """Put data, scale and, where a run has one, the network in front of every row."""
     config = record.config
-    labels = {"data": config["data.name"], "scale": config["scale"], "network": config["network"]}
+    labels = {"data": data_of(record), "scale": config["scale"]}
+    if network:
+        labels["network"] = config["network"]
     rest = [column for column in table.columns if column not in labels]
     return table.assign(**labels)[[*labels, *rest]]
 

@@ -14,7 +14,7 @@ SEEDS = [0, 3, 7]
 
 def stack(network: str, seeds: list[int]) -> MLP:
     config = load([f"network={network}", "data=digits"])
-    return MLP(WIDTHS, norm.build(config.norm, len(seeds)), 0.5, seeds)
+    return MLP(WIDTHS, norm.build(config.norm, len(seeds)), 0.5, "sigmoid", seeds)
 
 
 def ordinary(model: MLP, r: int) -> nn.Sequential:
@@ -59,7 +59,7 @@ def test_weights_are_a_seeds_own_and_both_networks_share_them() -> None:
 
 
 def test_weights_are_gaussian_with_the_given_scale() -> None:
-    model = MLP([784, 100, 10], None, 0.05, [0, 1])
+    model = MLP([784, 100, 10], None, 0.05, "sigmoid", [0, 1])
     weight = model.linears[0].weight
     n = weight[0].numel()
     for r in range(2):

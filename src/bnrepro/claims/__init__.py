@@ -1,6 +1,11 @@
 """The paper's claims, judged from the tables by program: ``judge(tables, data) -> rows of claims.csv``. No torch."""
 
+from bnrepro.claims import exact, fig1, theory
 from bnrepro.claims.claim import COLUMNS, Claim, Outcome, judge
-from bnrepro.claims.fig1 import CLAIMS
 
-__all__ = ["CLAIMS", "COLUMNS", "Claim", "Outcome", "judge"]
+__all__ = ["COLUMNS", "Claim", "Outcome", "about", "judge"]
+
+
+def about(data: str) -> list[Claim]:
+    """Return the claims that speak of a data set, in the paper's order; ``random``: the exact statements."""
+    return exact.CLAIMS if data == "random" else [*theory.CLAIMS, *fig1.CLAIMS]

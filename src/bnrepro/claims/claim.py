@@ -46,6 +46,13 @@ class Claim:
     check: Callable[[pd.DataFrame], Outcome]
 
 
+def worst_case(values: pd.Series, most: float) -> Outcome:
+    """Judge an exact statement: the largest of its residuals, one a trial or seed, must lie below ``most``."""
+    worst = float(values.max(skipna=False))  # NaN stays, and does not pass
+    e = Estimate(worst, float(values.min()), worst, len(values))
+    return Outcome(e, "reproduced" if worst < most else "not reproduced")
+
+
 def judge(claims: Iterable[Claim], tables: Tables, data: str) -> pd.DataFrame:
     """Return one row of claims.csv for each claim, judged on the tables of one data set."""
     rows = []

@@ -57,6 +57,21 @@ def bound(e: Estimate, most: float) -> Verdict:
     return "reproduced" if e.high < most else "not reproduced"
 
 
+def above(e: Estimate, least: float) -> Verdict:
+    """Judge a quantity that must lie above ``least``, the paper giving no size."""
+    if e.seeds < FEWEST_SEEDS or e.low <= least <= e.high:
+        return "inconclusive"
+    return "reproduced" if e.low > least else "not reproduced"
+
+
+def within(e: Estimate, low: float, high: float) -> Verdict:
+    """Judge a quantity whose whole interval must lie between ``low`` and ``high``."""
+    if e.seeds >= FEWEST_SEEDS and low < e.low and e.high < high:
+        return "reproduced"
+    apart = e.seeds >= FEWEST_SEEDS and (e.high < low or e.low > high)
+    return "not reproduced" if apart else "inconclusive"
+
+
 def _compare(e: Estimate, no_effect: float, paper: float, smallest: float, largest: float) -> Verdict:
     if e.seeds < FEWEST_SEEDS or e.low <= no_effect <= e.high:
         return "inconclusive"

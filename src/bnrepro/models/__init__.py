@@ -11,6 +11,6 @@ def build(config: ModelConfig, norm: Norm | None, inputs: int, classes: int, see
     """Build a stack of one network per seed, its weights drawn."""
     match config:
         case MLPConfig():
-            return MLP([inputs, *config.hidden, classes], norm, config.init_std, seeds)
+            return MLP([inputs, *config.hidden, classes], norm, config.init_std, config.nonlinearity, seeds)
         case _:
             raise AssertionError(f"no network for {type(config).__name__}")

@@ -1,4 +1,4 @@
-"""The network of Sec. 4.1: fully connected sigmoid layers, with or without BN before every sigmoid."""
+"""The network of Sec. 4.1: fully connected layers, with or without BN before every nonlinearity (sigmoids)."""
 
 from itertools import pairwise
 
@@ -29,16 +29,18 @@ class StackedLinear(nn.Module):
 
 
 class MLP(nn.Module):
-    """A stack of R networks ``z = g(W u + b)``, or ``z = g(BN(W u))``, with sigmoids g and a linear output layer.
+    """A stack of R networks ``z = g(W u + b)``, or ``z = g(BN(W u))``, with a linear output layer.
 
-    With BN the hidden layers have no bias: β takes its place (Sec. 3.2). A seed's weights are the same in both
-    networks and whatever other seeds are in the stack.
+    g is the sigmoid or the ReLU. With BN the hidden layers have no bias: β takes its place (Sec. 3.2). A seed's
+    weights are the same in both networks and whatever other seeds are in the stack.
 
     Shapes:
         input (R, B, widths[0]), output logits (R, B, widths[-1]).
     """
 
-    def __init__(self, widths: list[int], norm: Norm | None, init_std: float, seeds: list[int]) -> None:
+    def __init__(
+        self, widths: list[int], norm: Norm | None, init_std: float, nonlinearity: str, seeds: list[int]
+    ) -> None:
         super().__init__()
         streams = [generator(seed, WEIGHTS) for seed in seeds]
         weights = [
@@ -47,15 +49,16 @@ class MLP(nn.Module):
         bias = norm is None or norm.bias
         self.linears = nn.ModuleList(StackedLinear(weight, bias) for weight in weights[:-1])
         self.norms = nn.ModuleList(norm.make(width) for width in widths[1:-1]) if norm else None
-        self.sigmoids = nn.ModuleList(nn.Sigmoid() for _ in widths[1:-1])
+        g = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}[nonlinearity]
+        self.nonlinearities = nn.ModuleList(g() for _ in widths[1:-1])
         self.output = StackedLinear(weights[-1], bias=True)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of every replica."""
         u = images
-        for layer, (linear, sigmoid) in enumerate(zip(self.linears, self.sigmoids, strict=True)):
+        for layer, (linear, g) in enumerate(zip(self.linears, self.nonlinearities, strict=True)):
             x = linear(u)
-            u = sigmoid(x if self.norms is None else self.norms[layer](x))
+            u = g(x if self.norms is None else self.norms[layer](x))
         logits: Tensor = self.output(u)
         return logits
 

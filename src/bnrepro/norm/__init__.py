@@ -48,7 +48,7 @@ def build(config: NormConfig, replicas: int) -> Norm | None:
             return None
         case BatchNormConfig():
             written_out = config.impl == "paper"
-            return Norm(lambda C: BatchNorm((replicas, C), config.eps, config.momentum, written_out))
+            return Norm(lambda C: BatchNorm((replicas, C), config.eps, config.momentum, written_out), config.bias)
         case DetachedNormConfig():
             return Norm(lambda C: DetachedNorm((replicas, C), config.eps, config.momentum, config.scale), bias=True)
         case WhiteningConfig():

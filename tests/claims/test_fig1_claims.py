@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from bnrepro import paper
-from bnrepro.claims import CLAIMS, COLUMNS, judge
-from bnrepro.claims.fig1 import chosen_rate, steps_to_baseline
+from bnrepro.claims import COLUMNS, judge
+from bnrepro.claims.fig1 import CLAIMS, chosen_rate, steps_to_baseline
 from bnrepro.claims.verdict import Estimate, bound, difference, estimate, ratio
 from bnrepro.tables import Tables, rms_to_paper
 

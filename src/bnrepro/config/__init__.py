@@ -1,0 +1,55 @@
+"""What a run is: typed settings, checked at the door.
+
+Hydra composes ``configs/`` and the command line's overrides into these dataclasses (compose.py); no OmegaConf object
+goes further. Values stand in ``configs/``; every check that needs no data stands here, in ``__post_init__``.
+"""
+
+from bnrepro.config.data import DataConfig, DigitsConfig, MNISTConfig
+from bnrepro.config.network import (
+    BatchNormConfig,
+    DetachedNormConfig,
+    MLPConfig,
+    ModelConfig,
+    NoNormConfig,
+    NormConfig,
+    OptimConfig,
+    StatisticsConfig,
+    WhiteningConfig,
+)
+from bnrepro.config.run import ProbesConfig, RunConfig, RuntimeConfig, flatten, identity
+from bnrepro.config.study import (
+    ExactConfig,
+    JacobianConfig,
+    NaiveDriftConfig,
+    PopulationConfig,
+    StudyConfig,
+    TrainingConfig,
+    WhiteningCostConfig,
+)
+
+__all__ = [
+    "BatchNormConfig",
+    "DataConfig",
+    "DetachedNormConfig",
+    "DigitsConfig",
+    "ExactConfig",
+    "JacobianConfig",
+    "MLPConfig",
+    "MNISTConfig",
+    "ModelConfig",
+    "NaiveDriftConfig",
+    "NoNormConfig",
+    "NormConfig",
+    "OptimConfig",
+    "PopulationConfig",
+    "ProbesConfig",
+    "RunConfig",
+    "RuntimeConfig",
+    "StatisticsConfig",
+    "StudyConfig",
+    "TrainingConfig",
+    "WhiteningConfig",
+    "WhiteningCostConfig",
+    "flatten",
+    "identity",
+]

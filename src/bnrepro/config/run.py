@@ -1,0 +1,113 @@
+"""The settings of a whole run, and which of them its numbers depend on."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from omegaconf import MISSING
+
+from bnrepro.config.data import DataConfig
+from bnrepro.config.network import ModelConfig, NormConfig, OptimConfig, StatisticsConfig
+from bnrepro.config.require import require, require_positive
+from bnrepro.config.study import StudyConfig
+
+
+@dataclass
+class ProbesConfig:
+    """What is watched, and when.
+
+    ``evaluate_every``: steps between evaluations on the held-out and test sets. ``activation_steps``: at how many
+    steps, denser early, the sigmoids' inputs are measured (0: never), on the first ``activation_examples`` test
+    examples.
+    """
+
+    evaluate_every: int = MISSING
+    activation_steps: int = MISSING
+    activation_examples: int = MISSING
+
+    def __post_init__(self) -> None:
+        require(self.evaluate_every >= 1, "probes.evaluate_every", self.evaluate_every, "1 step or more")
+        require(self.activation_steps >= 0, "probes.activation_steps", self.activation_steps, "0 or more")
+        allowed = "2 examples or more"
+        require(self.activation_examples >= 2, "probes.activation_examples", self.activation_examples, allowed)
+
+
+@dataclass
+class RuntimeConfig:
+    """Where a run happens; ``device`` and ``threads`` change results in the last bits, the others not at all."""
+
+    device: str = MISSING
+    threads: int = MISSING
+    checkpoint_every: int = MISSING
+    progress_seconds: float = MISSING
+
+    def __post_init__(self) -> None:
+        require(self.device in ("auto", "cpu", "cuda"), "runtime.device", self.device, "auto, cpu or cuda")
+        require(self.threads >= 1, "runtime.threads", self.threads, "1 or more")
+        key = "runtime.checkpoint_every"
+        require(self.checkpoint_every >= 1, key, self.checkpoint_every, "1 step or more")
+        require_positive("runtime.progress_seconds", self.progress_seconds)
+
+
+@dataclass
+class RunConfig:
+    """One network, trained once for each seed: the seeds are the replicas of a stack."""
+
+    experiment: str = MISSING
+    network: str = MISSING
+    scale: str = MISSING
+    name: str = MISSING
+    steps: int = MISSING
+    batch_size: int = MISSING
+    seeds: list[int] = MISSING
+    data: DataConfig = MISSING
+    model: ModelConfig = MISSING
+    norm: NormConfig = MISSING
+    optim: OptimConfig = MISSING
+    probes: ProbesConfig = MISSING
+    runtime: RuntimeConfig = MISSING
+    study: StudyConfig = MISSING
+    data_root: str = MISSING
+    runs_root: str = MISSING
+
+    def __post_init__(self) -> None:
+        for key in ("experiment", "name"):
+            value = getattr(self, key)
+            word = re.fullmatch(r"[\w.,=+-]{0,150}", value) and not value.startswith(".")
+            require(bool(word), key, value, "at most 150 letters, digits and _ - . , = + without a dot in front")
+        require(self.steps >= 1, "steps", self.steps, "1 or more")
+        require(self.batch_size >= 1, "batch_size", self.batch_size, "1 or more")
+        if isinstance(self.norm, StatisticsConfig):
+            allowed = "2 or more with BN: one example has no variance (Algorithm 1)"
+            require(self.batch_size >= 2, "batch_size", self.batch_size, allowed)
+        require(bool(self.seeds), "seeds", self.seeds, "a list of one or more seeds, such as seeds=[0,1,2]")
+        once = len(set(self.seeds)) == len(self.seeds)
+        require(once, "seeds", self.seeds, "a list that names each seed once")
+        allowed = "a list of whole numbers from 0 to 4294967295"
+        require(all(0 <= seed < 2**32 for seed in self.seeds), "seeds", self.seeds, allowed)
+
+
+NOT_IDENTITY = {  # where a run is kept, how it is shown, how its data come: these do not change its numbers
+    *("data_root", "runs_root", "name"),
+    *("runtime.checkpoint_every", "runtime.progress_seconds"),
+    *("data.choosing", "data.download", "data.download_seconds"),
+}
+
+
+def identity(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that a run's numbers depend on, under dotted keys."""
+    return {key: value for key, value in flatten(config).items() if key not in NOT_IDENTITY}
+
+
+def flatten(config: RunConfig) -> dict[str, Any]:
+    """Return every setting under its dotted key, plain values only."""
+
+    def walk(prefix: str, node: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+        for key, value in node.items():
+            if isinstance(value, dict):
+                yield from walk(f"{prefix}{key}.", value)
+            else:
+                yield f"{prefix}{key}", value
+
+    return dict(walk("", asdict(config)))
