@@ -49,7 +49,7 @@ def door(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[Ru
         (["data.name=digits"], "data.name is 'digits'"),
         (["model.hidden=[]"], "model.hidden is []"),
         (["model.init_std=nan"], "model.init_std is nan"),
-        (["norm=batch", "norm.momentum=2"], "norm.momentum is 2.0"),
+        (["network=mlp_bn", "norm.momentum=2"], "norm.momentum is 2.0"),
         (["runtime.device=tpu"], "runtime.device is 'tpu': it must be auto, cpu or cuda"),
         (["runtime.threads=0"], "runtime.threads is 0"),
         (["name=../elsewhere"], "name is '../elsewhere'"),
@@ -57,7 +57,16 @@ def door(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[Ru
         (["~optim.lr"], "~optim.lr: keys can be set"),
         (["optim.lr=0.1,0.2"], "optim.lr"),
         (["optim.lr={"], "no viable alternative"),
-        (["data=null"], "Config group override must be a string or a list"),
+        (["data=null"], "data is null; allowed: digits, mnist"),
+        (
+            ["network=mlp_bn", "norm=none"],
+            "norm is none, but network=mlp_bn has norm=batch; choose the network instead",
+        ),
+        (["network=mlp_bm"], "allowed: mlp, mlp_bn"),
+        (["norm.impl=cudnn", "network=mlp_bn"], "norm.impl is 'cudnn': it must be fused or paper"),
+        (["study.trials=0", "study=exact"], "study.trials is 0"),
+        (["study.widths=[16]", "study=whitening_cost"], "study.widths is [16]"),
+        (["runtime.threads=100000"], "runtime.threads is 100000: it must be from 1 to 1024"),
     ],
 )
 def test_a_mistake_gets_one_message_and_exit_code_2(
@@ -131,7 +140,7 @@ def test_a_folder_is_named_by_what_differs() -> None:
 
 def test_every_setting_that_changes_numbers_changes_the_hash() -> None:
     plain = digest(load([]))
-    for override in ("steps=7", "seeds=[9]", "optim.lr=0.2", "norm=batch", "runtime.threads=2", "data=digits"):
+    for override in ("steps=7", "seeds=[9]", "optim.lr=0.2", "network=mlp_bn", "runtime.threads=2", "data=digits"):
         assert digest(load([override])) != plain, override
     for override in ("runs_root=elsewhere", "data_root=elsewhere", "runtime.progress_seconds=1", "name=mine"):
         assert digest(load([override])) == plain, override

@@ -1,5 +1,6 @@
 """A run as a whole: repeatable, resumable bit for bit, undisturbed by its probes and by its neighbours."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from bnrepro import data, probes
+from bnrepro import checkpoint, data, probes
 from bnrepro import run as running
 from bnrepro.config import RunConfig
 from bnrepro.data import Dataset
@@ -42,7 +43,9 @@ class Interruption:
 
 
 def weights(record: Record) -> dict[str, torch.Tensor]:
-    model: dict[str, torch.Tensor] = torch.load(record.checkpoint, weights_only=True)["model"]
+    model: dict[str, torch.Tensor] = torch.load(
+        io.BytesIO(record.checkpoint.read_bytes()[checkpoint.DIGEST :]), weights_only=True
+    )["model"]
     return model
 
 
@@ -174,7 +177,7 @@ def test_a_folder_that_another_process_holds_is_refused(small: Make) -> None:
 
 
 @pytest.mark.parametrize("name", ["checkpoint.pt", "metrics.parquet", "config.json", "status.json"])
-@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not what it was"])
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not what it was", b"[1]"])
 def test_a_damaged_file_is_named(name: str, damage: bytes, small: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     config = small("runtime.checkpoint_every=8")
     build = probes.build
@@ -187,6 +190,33 @@ def test_a_damaged_file_is_named(name: str, damage: bytes, small: Make, monkeypa
     with pytest.raises(BadInput, match=name):
         run(config)
     assert path.read_bytes() == damage
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "metrics.parquet"])
+def test_a_flipped_bit_is_seen(name: str, small: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small("runtime.checkpoint_every=8")
+    build = probes.build
+    with monkeypatch.context() as patch:
+        patch.setattr(running.probes, "build", lambda c, d: [*build(c, d), Interruption(20)])
+        with pytest.raises(Interrupted):
+            run(config)
+    record = Record.of(config)
+    path = record.folder / name
+    whole, table = path.read_bytes(), record.read_metrics()
+    refused = 0
+    for position in range(0, len(whole), max(1, len(whole) // 40)):
+        flipped = bytearray(whole)
+        flipped[position] ^= 16
+        path.write_bytes(flipped)
+        try:
+            checkpoint.restore(record.checkpoint, initial(config, load_data(config), torch.device("cpu")))
+            pd.testing.assert_frame_equal(record.read_metrics(), table)
+        except BadInput as error:
+            assert name in str(error)
+            refused += 1
+    assert refused >= 38  # parquet's first four bytes carry nothing
+    path.write_bytes(whole)
+    assert run(config).ended
 
 
 def test_nothing_is_written_when_the_data_is_missing(small: Make, tmp_path: Path) -> None:

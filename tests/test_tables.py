@@ -7,6 +7,7 @@ import pytest
 
 from bnrepro import paper, results, tables
 from bnrepro.curves import accuracy_curves, final_accuracy, smooth, typical_bands
+from bnrepro.errors import BadInput
 from bnrepro.record import Record
 from bnrepro.run import run
 from conftest import Make
@@ -93,7 +94,18 @@ def test_results_of_every_experiment_stand_side_by_side(small: Make, tmp_path: P
     }
     claims = tables.read(target / "claims.csv")
     assert "not run" not in set(claims["verdict"])
+    table = target / "digits" / "fig1_drift.csv"
+    whole = table.read_text()
+    for damage in (table.unlink, lambda: table.write_text(whole.replace("0.1", "0.2", 1))):
+        damage()
+        before = (target / "README.md").read_bytes()
+        with pytest.raises(BadInput, match=r"fig1_drift\.csv"):
+            results.refresh(target)
+        assert (target / "README.md").read_bytes() == before
+        assert not results.hold(target, experiments["fig1"])
     results.add(target, "fig1", experiments["fig1"], ["again"] * 2)
+    results.refresh(target)
+    assert table.read_text() == whole
     assert len(tables.read(target / "runs.csv")) == len(listed)
     assert set(claims["data"]) == {"digits", "random"}
     assert {path.name for path in (target / "random").glob("*.csv")} == {

@@ -1,5 +1,10 @@
-"""The exact state of a run on disk, saved atomically, restored bit for bit."""
+"""The exact state of a run on disk, saved atomically, restored bit for bit.
 
+The file is the SHA-256 of what follows (32 bytes), then what torch.save writes, which alone notices no flipped bit.
+"""
+
+import hashlib
+import io
 import pickle
 from pathlib import Path
 
@@ -9,10 +14,15 @@ from bnrepro.errors import BadInput
 from bnrepro.files import write_atomically
 from bnrepro.state import State
 
+DIGEST = hashlib.sha256().digest_size
+
 
 def save(path: Path, state: State) -> None:
     """Replace the checkpoint at ``path``; the old one stays until the new one is whole."""
-    write_atomically(path, lambda aside: torch.save(state.state_dict(), aside))
+    buffer = io.BytesIO()
+    torch.save(state.state_dict(), buffer)
+    content = buffer.getvalue()
+    write_atomically(path, lambda aside: aside.write_bytes(hashlib.sha256(content).digest() + content))
 
 
 def restore(path: Path, state: State) -> None:
@@ -22,8 +32,12 @@ def restore(path: Path, state: State) -> None:
         BadInput: the file is damaged or does not fit this run.
     """
     try:
-        state.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (RuntimeError, pickle.UnpicklingError, KeyError, EOFError, ValueError, OSError) as error:
+        stored = path.read_bytes()
+        digest, content = stored[:DIGEST], stored[DIGEST:]
+        if hashlib.sha256(content).digest() != digest:
+            raise ValueError("its checksum is wrong")
+        state.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+    except (RuntimeError, pickle.UnpicklingError, LookupError, TypeError, EOFError, ValueError, OSError) as error:
         reason = next(iter(str(error).splitlines()), "it ends too early")
         raise BadInput(
             f"{path} cannot be read as a checkpoint of this run ({reason}); "

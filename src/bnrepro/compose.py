@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bnrepro import config as schema
 from bnrepro.config import RunConfig, identity
+from bnrepro.errors import BadInput
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -46,9 +47,23 @@ def to_config(composed: DictConfig) -> RunConfig:
     """
     config = OmegaConf.to_object(composed)
     assert isinstance(config, RunConfig)
+    _check_network(config)
     if not config.name:
         config.name = ",".join([config.network, *_what_differs(config)])[:150]
     return config
+
+
+def _check_network(config: RunConfig) -> None:
+    """Refuse a network whose name says another normalisation than it has: tables and claims trust the name."""
+    known = sorted(path.stem for path in (CONFIGS / "network").glob("*.yaml"))
+    if config.network not in known:
+        raise BadInput(f"network is {config.network!r}; allowed: {', '.join(known)}")
+    named = _as_it_stands((f"network={config.network}",))["norm.name"]
+    if config.norm.name != named:
+        raise BadInput(
+            f"norm is {config.norm.name}, but network={config.network} has norm={named}; "
+            f"choose the network instead: {', '.join(known)}"
+        )
 
 
 def load(overrides: Iterable[str]) -> RunConfig:

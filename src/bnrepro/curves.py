@@ -38,6 +38,12 @@ def _bands(metrics: pd.DataFrame) -> Iterator[tuple[int, str, "pd.Index[int]", F
         yield int(str(seed)), str(layer), tables[0].index, np.stack([table.to_numpy() for table in tables])
 
 
+def last_layer(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the last hidden layer, which the paper shows: of hidden10 rather than of hidden9."""
+    number = table["layer"].str.removeprefix("hidden").astype(int)
+    return table[number == number.max()]
+
+
 def _drift(steps: "pd.Index[int]", bands: Floats, training: int) -> Drift:
     return drift(steps.to_numpy() / training, *bands)
 

@@ -20,7 +20,7 @@ def mnist_folder(root: Path) -> Path:
 
 def missing_mnist(root: Path) -> list[Path]:
     """List MNIST's extracted files that are not there."""
-    return [path for name in MNIST_SHA256 if not (path := mnist_folder(root) / name).is_file()]
+    return [path for name in MNIST_SHA256 if not (path := mnist_folder(root) / name).exists()]
 
 
 def check_mnist(root: Path) -> None:
@@ -44,5 +44,5 @@ def check_mnist(root: Path) -> None:
 
 def where_to_put_mnist(root: Path) -> str:
     """Say how a person gives MNIST to a machine that cannot fetch it."""
-    names = ", ".join(MNIST_SHA256)
-    return f"put the extracted files ({names}) into {mnist_folder(root)}, or name another folder with data_root="
+    names = ", ".join(path.name for path in missing_mnist(root))
+    return f"put the extracted files that are missing ({names}) into {mnist_folder(root)}"

@@ -57,22 +57,27 @@ class Record:
     @property
     def config(self) -> dict[str, Any]:
         """The stored settings under dotted keys."""
-        return self._read(self._config)
+        return self._read(self._config, "experiment")
 
     @property
     def provenance(self) -> dict[str, Any]:
         """Where the numbers come from."""
-        return self._read(self._provenance)
+        return self._read(self._provenance, "commit")
 
     @property
     def status(self) -> dict[str, Any]:
         """How far the run is: ``status``, ``step``, ``seconds``, ``diverged`` (seed to step)."""
-        return self._read(self._status) if self._status.exists() else {"status": "missing"}
+        return self._read(self._status, "status") if self._status.exists() else {"status": "missing"}
+
+    @property
+    def begun(self) -> bool:
+        """Whether it is written down what is run."""
+        return self._config.exists() and self._provenance.exists()
 
     @property
     def ended(self) -> bool:
         """Whether the run went through all its steps."""
-        return self.status["status"] in FINAL
+        return self.status["status"] in FINAL and self.metrics.exists()
 
     def check(self, config: RunConfig) -> None:
         """Refuse to resume or skip a run that was made with other settings.
@@ -118,7 +123,8 @@ class Record:
 
     def write_metrics(self, table: pd.DataFrame) -> None:
         """Write the table of measurements, atomically."""
-        write_atomically(self.metrics, lambda aside: table.to_parquet(aside, index=False, compression="zstd"))
+        options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+        write_atomically(self.metrics, lambda aside: table.to_parquet(aside, index=False, **options))
 
     def read_metrics(self, up_to_step: int | None = None) -> pd.DataFrame:
         """Read the table of measurements, those after ``up_to_step`` left out.
@@ -127,13 +133,16 @@ class Record:
             BadInput: the file is damaged.
         """
         try:
-            table = pd.read_parquet(self.metrics)
-        except (OSError, ValueError) as error:  # pyarrow's errors are both
+            table = pd.read_parquet(self.metrics, page_checksum_verification=True)
+            return table if up_to_step is None else table[table["step"] <= up_to_step]
+        except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are the first two
             raise BadInput(f"{self.metrics} is damaged; remove {self.folder} to make the run anew") from error
-        return table if up_to_step is None else table[table["step"] <= up_to_step]
 
-    def _read(self, path: Path) -> dict[str, Any]:
+    def _read(self, path: Path, key: str) -> dict[str, Any]:
+        """Read a JSON object that has ``key``."""
         try:
-            return cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            value[key]
+            return cast(dict[str, Any], value)
+        except (OSError, ValueError, LookupError, TypeError) as error:
             raise BadInput(f"{path} is missing or damaged; remove {self.folder} to make the run anew") from error

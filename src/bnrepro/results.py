@@ -4,49 +4,85 @@ results/
     <data>/<table>.csv   tables.py
     <data>/figures/      report/
     runs.csv             every run behind the tables, with the command that made it
+    SHA256SUMS           of all these tables, as sha256sum writes it: a table that was touched is not judged
     claims.csv           claims/
     README.md, report.html
 """
 
+import hashlib
 from pathlib import Path
 
 import pandas as pd
 
 from bnrepro import report, tables
 from bnrepro.claims import about, judge
+from bnrepro.errors import BadInput
+from bnrepro.files import write_text
 from bnrepro.record import Record
 
+SUMS = "SHA256SUMS"
 DATA_SETS = ("mnist", "random", "digits")  # in the order of the report
 
 
 def add(results: Path, experiment: str, records: list[Record], commands: list[str]) -> None:
-    """Write one experiment's tables and its rows of runs.csv; what it was before, on the same data, is replaced."""
+    """Write one experiment's tables and its rows of runs.csv; what it was before, on the same data, is replaced.
+
+    Raises:
+        BadInput: runs.csv is damaged.
+    """
     made = tables.runs(records, commands)
+    sums = _sums(results)
     for name, table in tables.BUILDERS[experiment](records).items():
-        tables.write(results / str(table["data"].iloc[0]) / f"{name}.csv", table)
+        path = results / str(table["data"].iloc[0]) / f"{name}.csv"
+        tables.write(path, table)
+        sums[path.relative_to(results).as_posix()] = _sha256(path)
     kept = _runs(results)
     if kept is not None:
         replaced = kept["data"].isin(made["data"]) & (kept["experiment"] == experiment)
         made = pd.concat([kept[~replaced], made], ignore_index=True)
     order = made.sort_values(["data", "experiment"], key=lambda c: c.map(_rank), kind="stable")
     tables.write(results / "runs.csv", order)
+    sums["runs.csv"] = _sha256(results / "runs.csv")
+    write_text(results / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
 
 
 def hold(results: Path, records: list[Record]) -> bool:
     """Say whether ``results`` was made from these runs and is whole."""
-    listed = _runs(results)
+    try:
+        check(results)
+        listed = _runs(results)
+    except BadInput:
+        return False
     files = ("claims.csv", "README.md", "report.html")
     if listed is None or not all((results / name).exists() for name in files):
         return False
     return {record.folder.name for record in records} <= set(listed["run"])
 
 
+def check(results: Path) -> None:
+    """Check that every table is there and as it was made.
+
+    Raises:
+        BadInput: one is not; the message names it.
+    """
+    for name, expected in _sums(results).items():
+        path = results / name
+        if not path.is_file():
+            raise BadInput(f"{path} is missing; restore it, or make it anew with make reproduce")
+        if _sha256(path) != expected:
+            raise BadInput(
+                f"{path} is not the table that was made: its SHA-256 is {_sha256(path)}, "
+                f"{results / SUMS} says {expected}; restore it, or make it anew with make reproduce"
+            )
+
+
 def refresh(results: Path) -> None:
     """Judge every claim anew and rebuild the report, both from the tables alone.
 
     Raises:
-        BadInput: there are no tables.
+        BadInput: there are no tables, or one is missing or was touched.
     """
+    check(results)
     present = [data for data in DATA_SETS if (results / data).is_dir()]
     if present:
         judged = [judge(about(data), tables.read_all(results / data), data) for data in present]
@@ -56,7 +92,28 @@ def refresh(results: Path) -> None:
 
 def _runs(results: Path) -> pd.DataFrame | None:
     path = results / "runs.csv"
-    return tables.read(path) if path.exists() else None
+    if not path.exists():
+        return None
+    listed = tables.read(path)
+    if not {"data", "experiment", "run"} <= set(listed.columns):
+        raise BadInput(f"{path} is damaged: it has no columns data, experiment and run; restore it")
+    return listed
+
+
+def _sums(results: Path) -> dict[str, str]:
+    """Read the SHA-256 of each table; of none where there are no results yet."""
+    path = results / SUMS
+    try:
+        pairs = [line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
+        return {name: digest for digest, name in pairs}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} is damaged ({error}); restore it") from error
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _rank(value: str) -> str:

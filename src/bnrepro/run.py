@@ -71,7 +71,7 @@ def set_up_torch(threads: int) -> None:
 
 def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, device: torch.device) -> None:
     earlier, spent = None, 0.0
-    if record.checkpoint.exists():
+    if record.begun and record.checkpoint.exists():
         checkpoint.restore(record.checkpoint, state)
         earlier, spent = record.read_metrics(up_to_step=state.step), float(record.status.get("seconds", 0.0))
         print(f"{record.name}: going on from step {state.step:,}", flush=True)
@@ -97,6 +97,8 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
             train(state, config.steps, probes.build(config, dataset), [table, events, progress], after_step)
         events.finish(table.table())
         save("diverged" if diverged(config, state) else "finished")
+        for seed, step in diverged(config, state).items():
+            print(f"{record.name}: seed {seed} diverged, its loss is not finite from step {step:,} on", flush=True)
     except Exception:
         record.write_status("failed", state.step, spent + time.monotonic() - began, diverged(config, state))
         raise

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bnrepro.curves import accuracy_curves, drifts, final_accuracy, smooth, typical_bands
+from bnrepro.curves import accuracy_curves, drifts, final_accuracy, last_layer, smooth, typical_bands
 from bnrepro.errors import BadInput
 from bnrepro.files import write_atomically
 from bnrepro.paper import figure_1a
@@ -53,8 +53,7 @@ def fig1(records: list[Record]) -> Tables:
         curves = accuracy_curves(metrics)
         long = curves.reset_index().melt(id_vars="step", var_name="seed", value_name="accuracy")
         accuracy.append(_labelled(long, record))
-        bands = typical_bands(metrics, config["steps"])
-        bands = bands[bands["layer"] == bands["layer"].max()]  # the paper shows the last hidden layer
+        bands = last_layer(typical_bands(metrics, config["steps"]))
         bands = bands.assign(fraction=bands["step"] / config["steps"])
         percentiles.append(_labelled(bands, record))
         drift.append(_labelled(drifts(metrics, config["steps"]), record))

@@ -7,7 +7,7 @@ import pandas as pd
 from bnrepro import paper
 from bnrepro.claims.claim import Claim, Outcome
 from bnrepro.claims.verdict import bound, difference, estimate, ratio
-from bnrepro.curves import smooth
+from bnrepro.curves import last_layer, smooth
 from bnrepro.stability import Drift, drift
 from bnrepro.tables import rms_to_paper
 
@@ -88,7 +88,7 @@ def printed_drift(network: str) -> Drift:
 
 def _median_over_units(table: pd.DataFrame, network: str, measure: str) -> pd.Series:
     """Return each seed's drift in the last hidden layer: the median over its units."""
-    rows = table[(table["network"] == network) & (table["layer"] == table["layer"].max())]
+    rows = last_layer(table[table["network"] == network])
     return pd.Series(rows.groupby("seed")[measure].median())
 
 

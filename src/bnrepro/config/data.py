@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from bnrepro.config.require import require, require_positive
+from bnrepro.config.require import require
 
 
 @dataclass
@@ -37,7 +37,8 @@ class MNISTConfig(DataConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.name == "mnist", "data.name", self.name, "mnist; choose another data set with data=")
-        require_positive("data.download_seconds", self.download_seconds)
+        allowed = "above 0 and at most 86400 seconds"
+        require(0 < self.download_seconds <= 86_400, "data.download_seconds", self.download_seconds, allowed)
 
 
 @dataclass

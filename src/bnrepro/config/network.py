@@ -22,8 +22,13 @@ class MLPConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         require(self.nonlinearity in ("sigmoid", "relu"), "model.nonlinearity", self.nonlinearity, "sigmoid or relu")
-        allowed = "a list of one or more layer widths, each 1 or more"
-        require(bool(self.hidden) and min(self.hidden) >= 1, "model.hidden", self.hidden, allowed)
+        allowed = "a list of one or more layer widths, each from 1 to 100000"
+        require(
+            bool(self.hidden) and min(self.hidden) >= 1 and max(self.hidden) <= 100_000,
+            "model.hidden",
+            self.hidden,
+            allowed,
+        )
         require_positive("model.init_std", self.init_std)
 
 

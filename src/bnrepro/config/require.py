@@ -1,8 +1,8 @@
 """How a setting is refused."""
 
-import math
-
 from bnrepro.errors import BadInput
+
+LARGEST = 1e38
 
 
 def require(condition: bool, key: str, value: object, allowed: str) -> None:
@@ -16,5 +16,5 @@ def require(condition: bool, key: str, value: object, allowed: str) -> None:
 
 
 def require_positive(key: str, value: float) -> None:
-    """Check that a setting is a finite number above 0."""
-    require(math.isfinite(value) and value > 0, key, value, "a finite number above 0")
+    """Check that a setting is a number above 0 that float32 holds well."""
+    require(0 < value <= LARGEST, key, value, f"a finite number above 0 and at most {LARGEST:g}")

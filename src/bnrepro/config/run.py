@@ -28,7 +28,9 @@ class ProbesConfig:
 
     def __post_init__(self) -> None:
         require(self.evaluate_every >= 1, "probes.evaluate_every", self.evaluate_every, "1 step or more")
-        require(self.activation_steps >= 0, "probes.activation_steps", self.activation_steps, "0 or more")
+        require(
+            0 <= self.activation_steps <= 10**6, "probes.activation_steps", self.activation_steps, "from 0 to 1000000"
+        )
         allowed = "2 examples or more"
         require(self.activation_examples >= 2, "probes.activation_examples", self.activation_examples, allowed)
 
@@ -44,7 +46,7 @@ class RuntimeConfig:
 
     def __post_init__(self) -> None:
         require(self.device in ("auto", "cpu", "cuda"), "runtime.device", self.device, "auto, cpu or cuda")
-        require(self.threads >= 1, "runtime.threads", self.threads, "1 or more")
+        require(1 <= self.threads <= 1024, "runtime.threads", self.threads, "from 1 to 1024")
         key = "runtime.checkpoint_every"
         require(self.checkpoint_every >= 1, key, self.checkpoint_every, "1 step or more")
         require_positive("runtime.progress_seconds", self.progress_seconds)

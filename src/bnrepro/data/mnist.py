@@ -25,8 +25,9 @@ def read(root: Path, download: bool, seconds: float) -> tuple[Part, Part]:
 
     if missing_mnist(root):
         if not download:
-            missing = ", ".join(map(str, missing_mnist(root)))
-            raise BadInput(f"MNIST is missing ({missing}) and data.download is false: {where_to_put_mnist(root)}")
+            raise BadInput(
+                f"MNIST is missing and data.download is false: {where_to_put_mnist(root)}, or set data_root="
+            )
         fetch(root, seconds)
     check_mnist(root)
 
@@ -47,7 +48,10 @@ def fetch(root: Path, seconds: float) -> None:
         BadInput: no mirror answered with MNIST's files within ``seconds``.
     """
     new = not root.exists()
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{root} cannot be a folder for MNIST ({error.strerror}); set data_root=") from error
     try:
         with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as name:
             _fetch_aside(Path(name), root, seconds)

@@ -7,6 +7,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from bnrepro import paper
 from bnrepro.claims.fig1 import chosen_rate, printed_drift
+from bnrepro.curves import last_layer
 from bnrepro.report.style import COLOURS, GREY, NAMES, PAPER, canvas, label, mean_and_band, setting
 
 THOUSANDS = FuncFormatter(lambda x, _: f"{x / 1000:g}K")
@@ -71,7 +72,7 @@ def figure_1bc(percentiles: pd.DataFrame) -> Figure:
 def drift(drifts: pd.DataFrame) -> Figure:
     """Show the drift of every sigmoid of the last hidden layer, both measures, beside the paper's one sigmoid."""
     figure, axes = canvas(7.2, 2.4, 2)
-    last = drifts[drifts["layer"] == drifts["layer"].max()]
+    last = last_layer(drifts)
     for ax, measure in zip(axes, ("median", "spread"), strict=True):
         column = f"{measure}_drift"
         bins = np.linspace(0, float(last[column].quantile(0.995)) * 1.02 + 1e-9, 60).tolist()
@@ -160,6 +161,9 @@ def tuned(table: pd.DataFrame) -> Figure:
             ax.axvline(chosen_rate(table, str(network)), color=colour, linewidth=0.8, alpha=0.6)
     for ax, limits, title in zip(axes, ((0, 1.02), (0.95, 0.985)), ("the whole range", "from 0.95"), strict=True):
         ax.set_xscale("log")
+        rates = sorted(table["lr"].unique())
+        ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
+        ax.minorticks_off()
         ax.set_ylim(*limits)
         label(ax, title, "learning rate", "final accuracy" if ax is axes[0] else "")
     axes[0].legend(fontsize=7.5, frameon=False, loc="lower left")

@@ -59,14 +59,15 @@ TRAINED = [
         figures.drift,
         "How far the median and the spread (85th minus 15th percentile) of every last-hidden-layer sigmoid's input "
         "move over training: their range over 100 points of training, divided by the mean spread. All seeds together; "
-        "one sigmoid in two hundred lies beyond the right edge. Dashed: the same measure on the printed sigmoids.",
+        "the axes leave out the most extreme half per cent. Dashed: the same measure on the printed sigmoids.",
     ),
     Picture(
         "fig1_calibrate_grid",
         ("fig1_calibrate",),
         figures.calibration_grid,
         "The settings that the paper does not give: root mean square distance between the mean test accuracy of the "
-        "network without BN and its printed curve. The square marks the nearest setting, which Figure 1 uses.",
+        "network without BN and its printed curve. The square marks the nearest setting, which Figure 1 uses. "
+        "Darker is nearer, on a logarithmic scale.",
     ),
     Picture(
         "fig1_calibrate_curves",
@@ -80,7 +81,7 @@ TRAINED = [
         figures.tuned,
         "Final accuracy at each learning rate, on training images kept aside (dotted) and on the test set "
         "(solid): mean and 95 % Student t interval over the seeds. Each network's rate is chosen on the images kept "
-        "aside; the test set is read there.",
+        "aside; the test set is read there. Only the rate is chosen: the initial scale stays that of Figure 1.",
     ),
     Picture(
         "theory_naive_drift",
