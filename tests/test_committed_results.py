@@ -1,12 +1,14 @@
 """What is committed agrees with itself: settings, results and documents. A person's own results/ are not looked at."""
 
 import io
+import re
 import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from bnrepro import results
 from bnrepro.compose import grid, load
 from bnrepro.config import flatten
 
@@ -21,6 +23,11 @@ def committed(path: str) -> str:
         pytest.skip("this is no git repository")
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def committed_paths(folder: str) -> list[str]:
+    command = ["git", "-C", str(ROOT), "ls-tree", "-r", "--name-only", "HEAD", folder]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
 def table(path: str) -> pd.DataFrame:
@@ -45,12 +52,29 @@ def test_the_calibration_covers_its_whole_grid() -> None:
     assert set(zip(found["encoding"], found["init_std"], found["lr"], strict=True)) == expected
 
 
-def test_the_readme_gives_the_verdicts_of_the_table() -> None:
-    claims = table("results/claims.csv")
-    claims = claims[claims["data"] == "mnist"]
+def test_the_claims_are_the_judgement_of_the_committed_tables(tmp_path: Path) -> None:
+    for path in committed_paths("results"):
+        if path.endswith(".csv") or path.endswith("SHA256SUMS"):
+            target = tmp_path / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(committed(path))
+    results.refresh(tmp_path / "results")  # which checks the tables' sums too
+    assert (tmp_path / "results/claims.csv").read_text() == committed("results/claims.csv")
+    assert (tmp_path / "results/README.md").read_text() == committed("results/README.md")
+
+
+def test_the_readme_gives_the_numbers_of_the_table() -> None:
+    claims = table("results/claims.csv").query("data != 'digits'").set_index("id")
     listed = committed("README.md").split("<!-- claims -->")[1].split("<!-- /claims -->")[0]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in listed.splitlines() if line.startswith("| `")]
-    assert {row[0].strip("`"): row[-1] for row in rows} == dict(zip(claims["id"], claims["verdict"], strict=True))
+    assert [row[0].strip("`") for row in rows] == claims.index.tolist()
+    for name, _, printed, ours, seeds, verdict in rows:
+        claim = claims.loc[name.strip("`")]
+        assert verdict == claim["verdict"]
+        assert int(seeds) == claim["seeds"]
+        numbers = [float(number) for number in re.findall(r"-?[\d.]+(?:e-?\d+)?", f"{printed} {ours}")]
+        expected = [value for value in claim[["paper", "ours", "low", "high"]] if pd.notna(value)]
+        assert numbers == pytest.approx(expected, rel=6e-3, abs=6e-5), name
 
 
 def test_every_run_is_from_clean_code_at_the_papers_length() -> None:

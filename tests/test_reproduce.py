@@ -56,12 +56,10 @@ def test_without_mnist_it_says_so_and_takes_digits(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(mnist, "fetch", refuse)
-    data, banner = reproduce.choose_data(None)
-    assert data == "digits"
-    assert banner is not None
-    banner.show()
+    assert reproduce.main(["--scale", "smoke"]) == 0
     printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "MNIST COULD NOT BE HAD" in printed
+    assert printed.count("MNIST COULD NOT BE HAD") == 2  # before the runs and after them
+    assert "data digits: 2 runs" in printed
     assert str(mnist_folder(Path("data"))) in printed
 
 

@@ -68,6 +68,26 @@ def test_the_typical_unit_is_one_that_was_measured(small: Make) -> None:
     assert len(drift) == 3 * 3 * 100
 
 
+def test_results_on_digits_leave_mnists_alone(small: Make, tmp_path: Path) -> None:
+    (record,) = runs(small, "fig1", "network=mlp")
+    results.add(tmp_path / "results", "fig1", [record], ["on digits"])
+    kept = tables.read(tmp_path / "results/runs.csv").assign(data="mnist", command="on mnist")
+    tables.write(tmp_path / "results/runs.csv", kept)
+    (tmp_path / "results/digits").rename(tmp_path / "results/mnist")
+    before = {path: path.read_bytes() for path in (tmp_path / "results/mnist").iterdir()}
+    results.add(tmp_path / "results", "fig1", [record], ["on digits"])
+    assert {path: path.read_bytes() for path in (tmp_path / "results/mnist").iterdir()} == before
+    listed = tables.read(tmp_path / "results/runs.csv")
+    assert dict(zip(listed["data"], listed["command"], strict=True)) == {"mnist": "on mnist", "digits": "on digits"}
+
+
+def test_the_paper_shows_the_last_hidden_layer(small: Make) -> None:
+    (record,) = runs(small, "fig1", "network=mlp")
+    made = tables.fig1([record])
+    assert set(made["fig1_percentiles"]["layer"]) == {"hidden3"}
+    assert set(made["fig1_drift"]["layer"]) == {"hidden1", "hidden2", "hidden3"}
+
+
 def test_smoothing_is_the_mean_of_the_last_five(small: Make) -> None:
     (record,) = runs(small, "fig1", "network=mlp")
     curves = accuracy_curves(record.read_metrics())

@@ -27,10 +27,11 @@ def accuracy_table(baseline: Sequence[float], with_bn: Sequence[float], shape: f
 
 
 def drift_table(baseline: Sequence[float], with_bn: Sequence[float]) -> pd.DataFrame:
-    """Return three units a seed whose median has the given drift."""
+    """Return three units a seed whose median has the given drift in the last hidden layer, 100 in the others."""
     rows = [
-        {"network": network, "seed": seed, "layer": "hidden3", "unit": unit, "median_drift": value * factor}
+        {"network": network, "seed": seed, "layer": layer, "unit": unit, "median_drift": scale * value * factor}
         for network, values in (("mlp", baseline), ("mlp_bn", with_bn))
+        for layer, scale in (("hidden9", 100.0 if network == "mlp_bn" else 0.01), ("hidden10", 1.0))
         for seed, value in enumerate(values)
         for unit, factor in enumerate((0.1, 1.0, 10.0))
     ]

@@ -1,6 +1,9 @@
 """Data sets: what is checked before anything is trained on."""
 
+import hashlib
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -98,6 +101,58 @@ def test_a_download_that_hangs_or_lies_leaves_nothing(
 
 
 @pytest.mark.skipif(not mnist_folder(REAL).is_dir(), reason="MNIST is not in data/")
+def idx(values: np.ndarray) -> bytes:
+    """Write the format of MNIST's files (LeCun et al. 1998): a magic number, the sizes, the bytes."""
+    sizes = np.asarray(values.shape, dtype=">i4").tobytes()
+    return bytes([0, 0, 8, values.ndim]) + sizes + values.astype(np.uint8).tobytes()
+
+
+def tiny_mnist(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put files of MNIST's format under ``root``, three training and two test digits, and let them pass as MNIST's."""
+    pixels = np.arange(5 * 784).reshape(5, 28, 28) % 251
+    parts = {"train": (pixels[:3], np.array([5, 0, 4])), "t10k": (pixels[3:], np.array([7, 2]))}
+    folder = mnist_folder(root)
+    folder.mkdir(parents=True)
+    for part, (images, labels) in parts.items():
+        for kind, values in (("images-idx3", images), ("labels-idx1", labels)):
+            path = folder / f"{part}-{kind}-ubyte"
+            path.write_bytes(idx(values))
+            monkeypatch.setitem(MNIST_SHA256, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def check_tiny(root: Path) -> None:
+    (pixels, labels), (test_pixels, test_labels) = mnist.read(root, download=False, seconds=1)
+    assert labels.tolist() == [5, 0, 4]
+    assert test_labels.tolist() == [7, 2]
+    assert np.array_equal(np.concatenate([pixels, test_pixels]).reshape(-1), np.arange(5 * 784) % 251)
+
+
+def test_training_and_test_digits_come_from_their_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_mnist(tmp_path, monkeypatch)
+    check_tiny(tmp_path)
+
+
+def test_what_was_fetched_lies_where_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_mnist(tmp_path / "server", monkeypatch)
+
+    class Mirror:
+        """Stands for the process that downloads: the files arrive, at once."""
+
+        def __init__(self, target: object, args: tuple[Path, float], daemon: bool) -> None:
+            shutil.copytree(tmp_path / "server", args[0], dirs_exist_ok=True)
+
+        def start(self) -> None: ...
+        def join(self, seconds: float | None = None) -> None: ...
+        def kill(self) -> None: ...
+        def is_alive(self) -> bool:
+            return False
+
+    monkeypatch.setattr(mnist.multiprocessing, "get_context", lambda _: SimpleNamespace(Process=Mirror))
+    mnist.fetch(tmp_path / "data", seconds=5)
+    check_tiny(tmp_path / "data")
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["MNIST"]
+
+
 def test_mnist_is_mnist() -> None:
     dataset = data.load(config("data=mnist"), REAL)
     assert (len(dataset.train), len(dataset.test), dataset.features) == (60000, 10000, 784)

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from bnrepro import paper, results, tables
 from bnrepro.errors import BadInput
 from bnrepro.report import build, figures
+from bnrepro.report.style import mean_and_band
 
 STEPS = np.arange(500, 50_001, 500)
 NETWORKS = ("mlp", "mlp_bn")
@@ -104,6 +106,53 @@ def test_every_claim_stands_in_both_pages_with_its_verdict(made: Path) -> None:
         assert str(claim.id) in text
         assert any(str(claim.id) in line and f"**{claim.verdict}**" in line for line in readme.splitlines())
     assert "not run" in set(claims["verdict"])  # the tuned comparison
+
+
+def test_the_pages_give_the_numbers_of_the_table(made: Path) -> None:
+    claims = tables.read(made / "claims.csv").query("verdict != 'not run'")
+    lines = (made / "README.md").read_text().splitlines()
+    for claim in claims.itertuples():
+        (line,) = [line for line in lines if f"`{claim.id}`" in line and f"| {claim.data}, " in line]
+        cells = [cell.strip() for cell in line.split("|")]
+        low, _, high = cells[5].partition(" to ")
+        for written, value in ((cells[4], claim.ours), (low, claim.low), (high, claim.high)):
+            assert float(written) == pytest.approx(value, rel=5e-3, abs=5e-5)
+
+
+def test_the_band_is_students_interval_of_the_mean() -> None:
+    by_seed = pd.DataFrame([[1.0, 2.0, 3.0], [4.0, 4.0, 4.0]])
+    mean, low, high = mean_and_band(by_seed)
+    interval = stats.ttest_1samp([1.0, 2.0, 3.0], 0).confidence_interval(0.95)
+    assert (mean[0], low[0], high[0]) == pytest.approx((2.0, interval.low, interval.high))
+    assert (mean[1], low[1], high[1]) == (4.0, 4.0, 4.0)
+
+
+def test_the_grid_marks_the_nearest_setting() -> None:
+    settings = [("binary", 0.05, 0.1, 0.02), ("grey", 0.05, 0.1, 0.03), ("grey", 0.05, 0.2, 0.01)]
+    grid = pd.DataFrame(settings, columns=["encoding", "init_std", "lr", "rms"])
+    figure = figures.calibration_grid(grid.assign(seeds=3, data="mnist", scale="cpu"))
+    marks = [[tuple(line.get_xydata()[0]) for line in ax.get_lines()] for ax in figure.axes]
+    assert marks == [[], [(1.0, 0.0)]]  # in the grey map, at the second rate
+
+
+def test_the_tuned_figure_marks_the_rates_that_held_out_data_choose() -> None:
+    rows = [
+        {"network": network, "lr": lr, "seed": seed, "held_out_accuracy": held_out, "test_accuracy": 1 - held_out}
+        for network, accuracies in (("mlp", (0.9, 0.8)), ("mlp_bn", (0.8, 0.9)))
+        for lr, held_out in zip((0.1, 1.0), accuracies, strict=True)
+        for seed in range(3)
+    ]
+    figure = figures.tuned(pd.DataFrame(rows).assign(data="mnist", scale="cpu"))
+    lines = [line for line in figure.axes[0].get_lines() if len(line.get_xdata()) == 2 and line.get_ydata()[1] == 1]
+    assert sorted(float(line.get_xdata()[0]) for line in lines) == [0.1, 1.0]
+
+
+def test_figure_1bc_draws_each_networks_own_printed_bands() -> None:
+    figure = figures.figure_1bc(percentiles("mnist"))
+    for ax, network in zip(figure.axes, NETWORKS, strict=True):
+        rows = paper.figure_1bc()
+        printed = rows[(rows["network"] == network) & (rows["percentile"] == 85)]["input_value"].to_numpy()
+        assert sum(np.array_equal(line.get_ydata(), printed) for line in ax.get_lines()) == 2  # ours here, and theirs
 
 
 def test_what_was_not_run_is_said(made: Path) -> None:

@@ -8,4 +8,4 @@ __all__ = ["COLUMNS", "Claim", "Outcome", "about", "judge"]
 
 def about(data: str) -> list[Claim]:
     """Return the claims that speak of a data set, in the paper's order; ``random``: the exact statements."""
-    return exact.CLAIMS if data == "random" else [*theory.CLAIMS, *fig1.CLAIMS]
+    return exact.CLAIMS if data == "random" else [*fig1.CLAIMS, *theory.CLAIMS]

@@ -32,7 +32,7 @@ class Claim:
         section: where the paper says it.
         statement: what is claimed, and of which quantity the numbers speak.
         paper: the paper's number.
-        threshold: what the verdict compares with, in words; fixed before the first run.
+        threshold: what the verdict compares with, in words; committed before the runs that it judges.
         table: the table, one per experiment, that the check reads; without it the claim is ``not run``.
         check: from that table to the outcome.
     """

@@ -1,4 +1,4 @@
-"""The one rule for every trained claim, fixed before any run.
+"""The one rule for every trained claim, committed before the runs that it judges.
 
 Direction: the 95 % Student t interval over seeds (of paired differences or ratios where both networks have the seed)
 lies wholly on the paper's side of "no effect". Size: it also overlaps [paper/2, 2 paper] for a ratio, or
