@@ -42,8 +42,8 @@ TRAINED = [
         ("fig1_accuracy",),
         figures.figure_1a,
         "Test accuracy of the network with and without BN over training (Fig. 1a): mean over the seeds, the 95 % "
-        "Student t interval of the mean as a band, the paper's printed curves dashed. For the claims curves are smoothed by "
-        "a running mean of the last five evaluations, which delays a crossing by two of them.",
+        "Student t interval of the mean as a band, the paper's printed curves dashed. For the claims, curves are "
+        "smoothed by a running mean of the last five evaluations, which delays a crossing by two of them.",
     ),
     Picture(
         "fig1bc",
@@ -69,7 +69,8 @@ TRAINED = [
         "The settings that the paper does not give: root mean square distance between the mean test accuracy of the "
         "network without BN and its printed curve. The square marks the nearest setting, which Figure 1 uses. "
         "Three seeds: the distance of such a mean curve varies by about 0.001 with the choice of seeds, and settings "
-        "along the diagonal are nearly as near, so the learning rate is known to about a factor of two. Darker is nearer, on a logarithmic scale.",
+        "along the diagonal are nearly as near, so the learning rate is known to about a factor of two. "
+        "Darker is nearer, on a logarithmic scale.",
     ),
     Picture(
         "fig1_calibrate_curves",
