@@ -139,7 +139,7 @@ def calibration_curves(grid: pd.DataFrame, curves: pd.DataFrame) -> Figure:
         "training steps",
         "test accuracy",
     )
-    ax.legend(fontsize=7.5, frameon=False, loc="lower right")
+    ax.legend(fontsize=7.5, framealpha=0.95, edgecolor="none", loc="lower right")
     return figure
 
 
