@@ -100,7 +100,6 @@ def test_a_download_that_hangs_or_lies_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(not mnist_folder(REAL).is_dir(), reason="MNIST is not in data/")
 def idx(values: np.ndarray) -> bytes:
     """Write the format of MNIST's files (LeCun et al. 1998): a magic number, the sizes, the bytes."""
     sizes = np.asarray(values.shape, dtype=">i4").tobytes()
@@ -153,6 +152,7 @@ def test_what_was_fetched_lies_where_it_is_read(tmp_path: Path, monkeypatch: pyt
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["MNIST"]
 
 
+@pytest.mark.skipif(not mnist_folder(REAL).is_dir(), reason="MNIST is not in data/")
 def test_mnist_is_mnist() -> None:
     dataset = data.load(config("data=mnist"), REAL)
     assert (len(dataset.train), len(dataset.test), dataset.features) == (60000, 10000, 784)
