@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from bnrepro import data, probes
 from bnrepro.evaluate import evaluate
-from bnrepro.probes import Accuracy, Measurement, SigmoidInputs, percentiles, spread
+from bnrepro.probes import Accuracy, Measurement, NonlinearityInputs, percentiles, spread
 from bnrepro.state import State, initial
 from bnrepro.train import advance
 from conftest import Make
@@ -40,7 +40,7 @@ def test_percentiles_are_numpys() -> None:
 @NETWORKS
 def test_sigmoid_inputs_are_recomputed_by_hand(network: str, small: Make) -> None:
     state, dataset = trained(small, network)
-    seen = SigmoidInputs(dataset.test[:100], frozenset()).measure(state)
+    seen = NonlinearityInputs(dataset.test[:100], frozenset()).measure(state)
     for r in range(3):
         u = dataset.test.images[:100].double()
         for layer, linear in enumerate(state.model.linears):
@@ -52,7 +52,7 @@ def test_sigmoid_inputs_are_recomputed_by_hand(network: str, small: Make) -> Non
                 x = (x - x.mean(dim=0)) / (x.var(dim=0, correction=0) + bn.eps).sqrt()
                 x = x * bn.weight[r].detach().double() + bn.bias[r].detach().double()
             for p in (15, 50, 85):
-                ours = find(seen, f"hidden{layer + 1}", f"sigmoid_input_p{p}")[r]
+                ours = find(seen, f"hidden{layer + 1}", f"input_p{p}")[r]
                 np.testing.assert_allclose(ours, np.percentile(x.numpy(), p, axis=0), rtol=1e-3, atol=1e-4)
             u = torch.sigmoid(x)
 

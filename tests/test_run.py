@@ -241,5 +241,5 @@ def test_metrics_are_tidy(small: Make) -> None:
     assert isinstance(table, pd.DataFrame)
     assert set(table["metric"]) == {
         *("accuracy", "loss", "weight_norm", "gradient_norm"),
-        *("sigmoid_input_p15", "sigmoid_input_p50", "sigmoid_input_p85"),
+        *("input_p15", "input_p50", "input_p85"),
     }

@@ -60,7 +60,7 @@ def test_the_typical_unit_is_one_that_was_measured(small: Make) -> None:
         (metrics["seed"] == 1)
         & (metrics["layer"] == "hidden3")
         & (metrics["unit"] == chosen["unit"].iloc[0])
-        & (metrics["metric"] == "sigmoid_input_p85")
+        & (metrics["metric"] == "input_p85")
     ]
     np.testing.assert_array_equal(chosen["value"], rows["value"])
     np.testing.assert_array_equal(chosen["step"], rows["step"])

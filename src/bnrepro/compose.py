@@ -22,7 +22,13 @@ _store = ConfigStore.instance()
 _store.store(group="schema", name="run", node=schema.RunConfig)
 _store.store(group="schema/data", name="mnist", node=schema.MNISTConfig)
 _store.store(group="schema/data", name="digits", node=schema.DigitsConfig)
+_store.store(group="schema/data", name="shapes", node=schema.ShapesConfig)
+_store.store(group="schema/data", name="torchvision", node=schema.TorchvisionConfig)
+_store.store(group="schema/data", name="image_folder", node=schema.ImageFolderConfig)
+_store.store(group="schema", name="augment", node=schema.AugmentConfig)
 _store.store(group="schema/model", name="mlp", node=schema.MLPConfig)
+_store.store(group="schema/model", name="inception", node=schema.InceptionConfig)
+_store.store(group="schema/model", name="small_inception", node=schema.SmallInceptionConfig)
 _store.store(group="schema/norm", name="none", node=schema.NoNormConfig)
 _store.store(group="schema/norm", name="batch", node=schema.BatchNormConfig)
 _store.store(group="schema/norm", name="detached", node=schema.DetachedNormConfig)
@@ -58,7 +64,7 @@ def _check_network(config: RunConfig) -> None:
     known = sorted(path.stem for path in (CONFIGS / "network").glob("*.yaml"))
     if config.network not in known:
         raise BadInput(f"network is {config.network!r}; allowed: {', '.join(known)}")
-    named = _as_it_stands((f"network={config.network}",))["norm.name"]
+    named = str(_chosen((f"network={config.network}",)).norm.name)
     if config.norm.name != named:
         raise BadInput(
             f"norm is {config.norm.name}, but network={config.network} has norm={named}; "
@@ -107,18 +113,26 @@ def _what_differs(config: RunConfig) -> list[str]:
     choices = [f"network={config.network}", f"scale={config.scale}", f"study={config.study.name}"]
     if config.experiment in experiments():
         choices.append(f"experiment={config.experiment}")
+    differing = ["study.name"] if config.study.name != "training" else []
+    if (CONFIGS / "data" / f"{config.data.name}.yaml").exists():
+        if _chosen(tuple(choices)).data.name != config.data.name:
+            differing.append("data.name")
+        choices.append(f"data={config.data.name}")
     ours, theirs = identity(config), _as_it_stands(tuple(choices))
-    said = ("experiment", "study.name")
-    differing = [key for key in ours if key not in said and ours[key] != theirs.get(key)]
-    if config.study.name != "training":
-        differing.insert(0, "study.name")
+    said = {"experiment", *differing}
+    differing += [key for key in ours if key not in said and ours[key] != theirs.get(key)]
     short = {key: key.removesuffix(".name").rpartition(".")[2] for key in differing}
     return [f"{short[key]}={_word(ours[key])}" for key in differing if not key.startswith("runtime.")]
 
 
 @cache
+def _chosen(choices: tuple[str, ...]) -> DictConfig:
+    return _compose(list(choices))
+
+
+@cache
 def _as_it_stands(choices: tuple[str, ...]) -> dict[str, Any]:
-    plain = OmegaConf.to_object(_compose(list(choices)))
+    plain = OmegaConf.to_object(_chosen(choices))
     assert isinstance(plain, RunConfig)
     return identity(plain)
 

@@ -29,10 +29,10 @@ def final_accuracy(metrics: pd.DataFrame, split: str = "test") -> pd.Series:
 
 def _bands(metrics: pd.DataFrame) -> Iterator[tuple[int, str, "pd.Index[int]", Floats]]:
     """Yield (seed, layer, steps (T,), percentiles (3, T, U)) of every stack of sigmoids that was watched."""
-    rows = metrics[metrics["metric"].str.startswith("sigmoid_input_p")]
+    rows = metrics[metrics["metric"].str.startswith("input_p")]
     for (seed, layer), group in rows.groupby(["seed", "layer"], sort=True):
         tables = [
-            group[group["metric"] == f"sigmoid_input_p{p}"].pivot(index="step", columns="unit", values="value")
+            group[group["metric"] == f"input_p{p}"].pivot(index="step", columns="unit", values="value")
             for p in PERCENTILES
         ]
         yield int(str(seed)), str(layer), tables[0].index, np.stack([table.to_numpy() for table in tables])

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bnrepro.config import AugmentConfig
 from bnrepro.data import Examples, Sampler
 from bnrepro.norm import exact_population
 from bnrepro.seeding import POPULATION
 
-CHUNK = 2000  # examples at once: bounds the memory, changes nothing
+CHUNK = 250  # examples at once: few enough to stay in a CPU's cache; changes nothing
 
 
 @torch.no_grad()
@@ -26,7 +27,7 @@ def evaluate(model: nn.Module, examples: Examples, replicas: int) -> tuple[Tenso
     right = torch.zeros(replicas, dtype=torch.float64, device=examples.labels.device)
     loss = torch.zeros_like(right)
     for chunk in (examples[start : start + CHUNK] for start in range(0, len(examples), CHUNK)):
-        images, labels = chunk.images, chunk.labels
+        images, labels = chunk.inputs, chunk.labels
         logits = model(images.expand(replicas, *images.shape))  # (R, N, classes)
         targets = labels.expand(replicas, -1)
         finite = torch.isfinite(logits).all(dim=2)
@@ -49,11 +50,12 @@ class Population:
     batch_size: int
     batches: int
     seeds: list[int]
+    augment: AugmentConfig
 
     def of(self, model: nn.Module) -> AbstractContextManager[None]:
         """Return the context in which ``model`` has these moments."""
         return exact_population(model, self._mini_batches()) if self.exact else nullcontext()
 
     def _mini_batches(self) -> Iterator[Tensor]:
-        sampler = Sampler(self.train, self.batch_size, self.seeds, POPULATION)
+        sampler = Sampler(self.train, self.batch_size, self.seeds, self.augment, POPULATION)
         return (sampler.next().images for _ in range(self.batches))

@@ -39,8 +39,8 @@ class Events:
     def add(self, step: int, measurements: list[Measurement]) -> None:
         """Write the mean over the seeds, and for percentiles the first seed's median over the layer's units."""
         for m in measurements:
-            if m.metric.startswith("sigmoid_input_p"):
-                name = m.metric.removeprefix("sigmoid_input_")
+            if m.metric.startswith("input_p"):
+                name = m.metric.removeprefix("input_")
                 self.writer.add_scalar(f"layer/{m.layer}/{name}", m.values[0].median().item(), step)
                 continue
             tag = f"{m.metric}/{m.layer}" if m.layer else f"{m.split}_{m.metric}/mean"

@@ -13,6 +13,8 @@ from bnrepro.norm import batch_statistics
 from bnrepro.state import State
 
 PERCENTILES = (15, 50, 85)  # Fig. 1b,c
+CHANNELS = 16  # of a block, where not all are watched
+MOST = 2**18  # values that a percentile is taken of
 
 
 @dataclass(frozen=True)
@@ -74,21 +76,27 @@ class Norms:
 
     def measure(self, state: State) -> list[Measurement]:
         """Norm of W, and of the gradient with respect to W, per replica."""
-        rows = []
-        for layer, linear in state.model.layers().items():
-            weight = linear.weight
-            rows.append(Measurement("train", layer, "weight_norm", weight.detach().flatten(1).norm(dim=1)))
-            if weight.grad is not None:
-                rows.append(Measurement("train", layer, "gradient_norm", weight.grad.flatten(1).norm(dim=1)))
+        replicas, rows = len(state.loss), []
+        for layer, weights in state.model.weights().items():
+            rows.append(Measurement("train", layer, "weight_norm", norms(weights, replicas)))
+            gradients = [weight.grad for weight in weights if weight.grad is not None]
+            if gradients:
+                rows.append(Measurement("train", layer, "gradient_norm", norms(gradients, replicas)))
         return rows
 
 
+def norms(tensors: list[Tensor], replicas: int) -> Tensor:
+    """Return the Euclidean norm (R,) of a layer's tensors together, each (R, ...), or without that axis where R = 1."""
+    squares = [tensor.detach().reshape(replicas, -1).square().sum(dim=1) for tensor in tensors]
+    return torch.stack(squares).sum(dim=0).sqrt()
+
+
 @dataclass(frozen=True)
-class SigmoidInputs:
-    """Fig. 1b,c: percentiles of every sigmoid's input over a fixed set of examples.
+class NonlinearityInputs:
+    """Fig. 1b,c: percentiles of every sigmoid's input over a fixed set of examples; in Inception, of a block's.
 
     With BN the examples are normalised by their own statistics, as a training mini-batch would be, and no moving
-    average moves.
+    average moves. Of feature maps a few fixed channels of each block are watched, and the block as a whole.
     """
 
     examples: Examples
@@ -101,20 +109,40 @@ class SigmoidInputs:
     @torch.no_grad()
     def measure(self, state: State) -> list[Measurement]:
         """Return the 15th, 50th and 85th percentiles, one value per unit and replica."""
-        inputs: dict[str, Tensor] = {}
+        inputs: dict[str, list[Tensor]] = {layer: [] for layer in state.model.watched()}
         hooks = [
-            g.register_forward_pre_hook(lambda _, args, layer=f"hidden{number}": inputs.__setitem__(layer, args[0]))
-            for number, g in enumerate(state.model.nonlinearities, start=1)
+            g.register_forward_pre_hook(lambda _, args, layer=layer: inputs[layer].append(args[0]))
+            for layer, nonlinearities in state.model.watched().items()
+            for g in nonlinearities
         ]
+        images = self.examples.inputs
         with batch_statistics(state.model):
-            state.model(self.examples.images.expand(len(state.loss), *self.examples.images.shape))
+            state.model(images.expand(len(state.loss), *images.shape))
         for hook in hooks:
             hook.remove()
-        return [
-            Measurement("test", layer, f"sigmoid_input_p{percentile}", values)
-            for layer, x in inputs.items()
-            for percentile, values in zip(PERCENTILES, percentiles(x), strict=True)
-        ]
+        rows = []
+        for layer, seen in inputs.items():
+            if seen[0].dim() == 3:  # (R, N, C)
+                rows += _rows(layer, "input", percentiles(seen[0]))
+            else:  # of each branch (N, C, H, W)
+                maps = torch.cat([x.transpose(0, 1).flatten(1) for x in seen])  # (channels, N H W)
+                rows += _rows(layer, "input", percentiles(_thinned(maps[_fixed(len(maps))]).T.unsqueeze(0)))
+                rows += _rows(layer, "block_input", percentiles(_thinned(maps.view(1, 1, -1)).transpose(1, 2))[..., 0])
+        return rows
+
+
+def _rows(layer: str, what: str, values: Tensor) -> list[Measurement]:
+    return [Measurement("test", layer, f"{what}_p{p}", v) for p, v in zip(PERCENTILES, values, strict=True)]
+
+
+def _fixed(channels: int) -> Tensor:
+    """Choose a few channels of a block, evenly among its branches' outputs."""
+    return torch.linspace(0, channels - 1, min(CHANNELS, channels)).round().long()
+
+
+def _thinned(x: Tensor) -> Tensor:
+    """Keep every so many values of the last axis, so that a percentile is of :data:`MOST` values at most."""
+    return x[..., :: max(1, -(-x.shape[-1] // MOST))]
 
 
 def percentiles(x: Tensor) -> Tensor:
@@ -135,9 +163,9 @@ def build(config: RunConfig, dataset: Dataset) -> list[Probe]:
     statistics = config.norm if isinstance(config.norm, StatisticsConfig) else None
     exact = statistics is not None and statistics.population == "exact"
     batches = statistics.population_batches if statistics else 0
-    population = Population(exact, dataset.train, config.batch_size, batches, config.seeds)
+    population = Population(exact, dataset.train, config.batch_size, batches, config.seeds, config.augment)
     probes: list[Probe] = [Accuracy(dataset, config.probes.evaluate_every, config.steps, population)]
     if config.probes.activation_steps:
         steps = spread(config.steps, config.probes.activation_steps)
-        probes += [Norms(steps), SigmoidInputs(dataset.test[: config.probes.activation_examples], steps)]
+        probes += [Norms(steps), NonlinearityInputs(dataset.test[: config.probes.activation_examples], steps)]
     return probes

@@ -47,7 +47,7 @@ def run(config: RunConfig) -> Record:
 
 
 def _load(config: RunConfig, device: torch.device) -> Dataset:
-    return data.load(config.data, Path(config.data_root)).to(device)
+    return data.load(config.data, Path(config.data_root), config.augment.crop).to(device)
 
 
 def choose_device(name: str) -> torch.device:
@@ -77,7 +77,7 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
         print(f"{record.name}: going on from step {state.step:,}", flush=True)
     else:
         record.begin(config, provenance(device, dataset.sha256))
-    table = MetricsTable(record.name, config.seeds, config.optim.lr, earlier)
+    table = MetricsTable(record.name, config.seeds, config.optim.initial, earlier)
     events = Events(record.folder, config, state.step)
     began = time.monotonic()
 

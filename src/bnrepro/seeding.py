@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-WEIGHTS, ORDER, POPULATION = 0, 1, 2  # the streams; a new kind of randomness takes the next number
+WEIGHTS, ORDER, POPULATION, DROPOUT, AUGMENTATION = range(5)  # the streams; a new kind takes the next number
 
 
 def generator(seed: int, stream: int) -> torch.Generator:

@@ -5,11 +5,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import ExponentialLR
 
 from bnrepro import models, norm, optim
 from bnrepro.config import RunConfig
 from bnrepro.data import Dataset, Sampler
-from bnrepro.models import MLP
+from bnrepro.models import Network
 
 
 @dataclass
@@ -22,8 +23,9 @@ class State:
         diverged_at: (R,) the first step whose loss was not finite, 0 where there was none.
     """
 
-    model: MLP
+    model: Network
     optimiser: torch.optim.Optimizer
+    schedule: ExponentialLR | None
     sampler: Sampler
     step: int
     loss: Tensor
@@ -34,6 +36,7 @@ class State:
         return {
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict() if self.schedule else {},
             "sampler": self.sampler.state_dict(),
             "step": self.step,
             "loss": self.loss,
@@ -44,6 +47,8 @@ class State:
         """Become the run that ``state`` was taken from. Nothing else is random: see seeding.py."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if self.schedule:
+            self.schedule.load_state_dict(state["schedule"])
         self.sampler.load_state_dict(state["sampler"])
         self.step = state["step"]
         self.loss = state["loss"].to(self.loss.device)
@@ -57,12 +62,14 @@ def initial(config: RunConfig, dataset: Dataset, device: torch.device) -> State:
         BadInput: a mini-batch is larger than the training set.
     """
     replicas = len(config.seeds)
-    normalisation = norm.build(config.norm, replicas)
-    model = models.build(config.model, normalisation, dataset.features, dataset.classes, config.seeds).to(device)
+    normalisation = norm.build(config.norm, replicas if models.stacked(config.model) else None)
+    model = models.build(config.model, normalisation, dataset.shape, dataset.classes, config.seeds).to(device)
+    optimiser = optim.build(config.optim, model)
     return State(
         model=model,
-        optimiser=optim.build(config.optim, model),
-        sampler=Sampler(dataset.train, config.batch_size, config.seeds),
+        optimiser=optimiser,
+        schedule=optim.schedule(config.optim, optimiser, config.steps),
+        sampler=Sampler(dataset.train, config.batch_size, config.seeds, config.augment),
         step=0,
         loss=torch.zeros(replicas, device=device),
         diverged_at=torch.zeros(replicas, dtype=torch.int64, device=device),

@@ -142,7 +142,7 @@ def runs(records: list[Record], commands: list[str]) -> pd.DataFrame:
 
 def _settings(record: Record) -> dict[str, str]:
     config = record.config
-    return {column: config[key] for column, key in SETTINGS.items()}
+    return {column: config.get(key, "") for column, key in SETTINGS.items()}
 
 
 def _labelled(table: pd.DataFrame, record: Record, network: bool = True) -> pd.DataFrame:

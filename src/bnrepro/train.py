@@ -47,6 +47,8 @@ def advance(state: State) -> None:
     losses = functional.cross_entropy(logits.transpose(1, 2), batch.labels, reduction="none").mean(dim=1)  # (R,)
     losses.sum().backward()  # type: ignore[no-untyped-call]
     state.optimiser.step()
+    if state.schedule:
+        state.schedule.step()
     state.step += 1
     state.loss = losses.detach()
     diverged_now = ~torch.isfinite(state.loss) & (state.diverged_at == 0)

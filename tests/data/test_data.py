@@ -12,7 +12,7 @@ import torch
 from bnrepro import data
 from bnrepro.compose import load
 from bnrepro.config import DataConfig
-from bnrepro.data import Examples, Sampler, mnist
+from bnrepro.data import Examples, Sampler, fetching, mnist
 from bnrepro.errors import BadInput
 from bnrepro.mnist_files import MNIST_SHA256, mnist_folder
 
@@ -35,7 +35,7 @@ def test_digits_are_the_sources_in_a_fixed_split() -> None:
     from sklearn.datasets import load_digits
 
     dataset = data.load(config("data=digits", "data.encoding=grey"), Path("nowhere"))
-    assert (len(dataset.train), len(dataset.test), dataset.features) == (1437, 360, 64)
+    assert (len(dataset.train), len(dataset.test), dataset.shape) == (1437, 360, (64,))
     source = load_digits()
     both = torch.cat([dataset.train.images, dataset.test.images])
     ours = np.sort((both * 16).round().numpy().sum(axis=1))
@@ -80,13 +80,13 @@ def test_missing_files_are_named_where_nothing_may_be_downloaded(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def hang(root: Path, seconds: float) -> None:
+def hang(root: Path) -> None:
     import time
 
     time.sleep(60)
 
 
-def plant_a_web_page(root: Path, seconds: float) -> None:
+def plant_a_web_page(root: Path) -> None:
     plant(root)
 
 
@@ -137,8 +137,8 @@ def test_what_was_fetched_lies_where_it_is_read(tmp_path: Path, monkeypatch: pyt
     class Mirror:
         """Stands for the process that downloads: the files arrive, at once."""
 
-        def __init__(self, target: object, args: tuple[Path, float], daemon: bool) -> None:
-            shutil.copytree(tmp_path / "server", args[0], dirs_exist_ok=True)
+        def __init__(self, target: object, args: tuple[object, Path, float], daemon: bool) -> None:
+            shutil.copytree(tmp_path / "server", args[1], dirs_exist_ok=True)
 
         def start(self) -> None: ...
         def join(self, seconds: float | None = None) -> None: ...
@@ -146,7 +146,7 @@ def test_what_was_fetched_lies_where_it_is_read(tmp_path: Path, monkeypatch: pyt
         def is_alive(self) -> bool:
             return False
 
-    monkeypatch.setattr(mnist.multiprocessing, "get_context", lambda _: SimpleNamespace(Process=Mirror))
+    monkeypatch.setattr(fetching.multiprocessing, "get_context", lambda _: SimpleNamespace(Process=Mirror))
     mnist.fetch(tmp_path / "data", seconds=5)
     check_tiny(tmp_path / "data")
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["MNIST"]
@@ -155,7 +155,7 @@ def test_what_was_fetched_lies_where_it_is_read(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.skipif(not mnist_folder(REAL).is_dir(), reason="MNIST is not in data/")
 def test_mnist_is_mnist() -> None:
     dataset = data.load(config("data=mnist"), REAL)
-    assert (len(dataset.train), len(dataset.test), dataset.features) == (60000, 10000, 784)
+    assert (len(dataset.train), len(dataset.test), dataset.shape) == (60000, 10000, (784,))
     assert torch.bincount(dataset.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert set(dataset.train.images.unique().tolist()) == {0.0, 1.0}
 

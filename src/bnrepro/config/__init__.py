@@ -4,15 +4,27 @@ Hydra composes ``configs/`` and the command line's overrides into these dataclas
 goes further. Values stand in ``configs/``; every check that needs no data stands here, in ``__post_init__``.
 """
 
-from bnrepro.config.data import DataConfig, DigitsConfig, MNISTConfig
+from bnrepro.config.data import (
+    AugmentConfig,
+    ColourConfig,
+    DataConfig,
+    DigitsConfig,
+    HandwrittenConfig,
+    ImageFolderConfig,
+    MNISTConfig,
+    ShapesConfig,
+    TorchvisionConfig,
+)
 from bnrepro.config.network import (
     BatchNormConfig,
     DetachedNormConfig,
+    InceptionConfig,
     MLPConfig,
     ModelConfig,
     NoNormConfig,
     NormConfig,
     OptimConfig,
+    SmallInceptionConfig,
     StatisticsConfig,
     WhiteningConfig,
 )
@@ -28,11 +40,16 @@ from bnrepro.config.study import (
 )
 
 __all__ = [
+    "AugmentConfig",
     "BatchNormConfig",
+    "ColourConfig",
     "DataConfig",
     "DetachedNormConfig",
     "DigitsConfig",
     "ExactConfig",
+    "HandwrittenConfig",
+    "ImageFolderConfig",
+    "InceptionConfig",
     "JacobianConfig",
     "MLPConfig",
     "MNISTConfig",
@@ -45,8 +62,11 @@ __all__ = [
     "ProbesConfig",
     "RunConfig",
     "RuntimeConfig",
+    "ShapesConfig",
+    "SmallInceptionConfig",
     "StatisticsConfig",
     "StudyConfig",
+    "TorchvisionConfig",
     "TrainingConfig",
     "WhiteningConfig",
     "WhiteningCostConfig",

@@ -7,10 +7,19 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from bnrepro.config.data import DataConfig
-from bnrepro.config.network import ModelConfig, NormConfig, OptimConfig, StatisticsConfig
+from bnrepro.config.data import AugmentConfig, ColourConfig, DataConfig
+from bnrepro.config.network import (
+    InceptionConfig,
+    MLPConfig,
+    ModelConfig,
+    NoNormConfig,
+    NormConfig,
+    OptimConfig,
+    StatisticsConfig,
+)
 from bnrepro.config.require import require, require_positive
-from bnrepro.config.study import StudyConfig
+from bnrepro.config.study import StudyConfig, TrainingConfig
+from bnrepro.errors import BadInput
 
 
 @dataclass
@@ -64,6 +73,7 @@ class RunConfig:
     batch_size: int = MISSING
     seeds: list[int] = MISSING
     data: DataConfig = MISSING
+    augment: AugmentConfig = MISSING
     model: ModelConfig = MISSING
     norm: NormConfig = MISSING
     optim: OptimConfig = MISSING
@@ -88,6 +98,27 @@ class RunConfig:
         require(once, "seeds", self.seeds, "a list that names each seed once")
         allowed = "a list of whole numbers from 0 to 4294967295"
         require(all(0 <= seed < 2**32 for seed in self.seeds), "seeds", self.seeds, allowed)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Check what fits only some other setting."""
+        if isinstance(self.model, MLPConfig):
+            pass
+        elif not isinstance(self.data, ColourConfig):
+            raise BadInput(f"network {self.network} takes colour images: data={self.data.name} has none; set data=")
+        elif not isinstance(self.study, TrainingConfig):
+            raise BadInput(f"study {self.study.name} is about fully connected networks, not network={self.network}")
+        else:
+            allowed = "one seed: this network is not stacked; for more give each a run: -m 'seeds=[0],[1],[2]'"
+            require(len(self.seeds) == 1, "seeds", self.seeds, allowed)
+        if not isinstance(self.data, ColourConfig) and self.augment.distorts:
+            raise BadInput(f"augment is for colour images: data={self.data.name} has none; take augment=none")
+        if (
+            isinstance(self.model, InceptionConfig)
+            and self.model.per_activation
+            and isinstance(self.norm, NoNormConfig)
+        ):
+            raise BadInput("model.per_activation is true: the network has no BN; choose a network with it")
 
 
 NOT_IDENTITY = {  # where a run is kept, how it is shown, how its data come: these do not change its numbers

@@ -1,59 +1,142 @@
 """The door of the data: choose the source, encode the pixels, set the held-out part aside."""
 
 import hashlib
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from bnrepro.config import DataConfig, DigitsConfig, MNISTConfig
-from bnrepro.data import digits, mnist
+from bnrepro.config import (
+    ColourConfig,
+    DataConfig,
+    DigitsConfig,
+    HandwrittenConfig,
+    ImageFolderConfig,
+    MNISTConfig,
+    ShapesConfig,
+    TorchvisionConfig,
+)
+from bnrepro.data import cifar, digits, mnist, shapes, tree, tree_sources
+from bnrepro.data.augment import centre
+from bnrepro.data.cache import cached
 from bnrepro.data.dataset import Dataset, Examples
 from bnrepro.errors import BadInput
 
 HELD_OUT_SEED = 20150213  # fixed, so that every network and seed is judged on the same held-out examples
+Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
-def load(config: DataConfig, root: Path) -> Dataset:
-    """Load a data set into memory.
+@dataclass(frozen=True)
+class Source:
+    """What a source gives: pixels and labels of both parts, the number of classes, and the SHA-256 of all."""
+
+    train: Part
+    test: Part
+    classes: int
+    sha256: str
+
+
+def load(config: DataConfig, root: Path, crop: int = 0) -> Dataset:
+    """Load a data set; what is evaluated on is cut to ``crop`` pixels.
 
     Raises:
-        BadInput: files are missing or damaged, or ``held_out`` leaves nothing to train on.
+        BadInput: files are missing or damaged, or there is nothing to train on.
     """
+    source = _source(config, root)
+    count = len(source.train[1])
+    if config.held_out >= count:
+        raise BadInput(
+            f"data.held_out is {config.held_out}: {config.name} has {count} training examples, keep fewer aside"
+        )
+    order = _order(count)
+    kept, aside = order[config.held_out :], order[: config.held_out]
+    everything, test = examples(*source.train, config), examples(*source.test, config)
+    if isinstance(config, ColourConfig):
+        side = everything.images.shape[-1]
+        if crop > side:
+            raise BadInput(f"augment.crop is {crop}: the images of {config.name} have {side} pixels; take fewer")
+        seen = Examples(centre(everything.images, crop), everything.labels)
+        test = Examples(centre(test.images, crop), test.labels)
+        parts = (
+            everything.part(_first(kept, config.train_examples, "train_examples")),
+            seen.part(torch.sort(aside).values),
+            test.part(_first(_order(len(test)), config.test_examples, "test_examples")),
+        )
+    else:
+        parts = everything[torch.sort(kept).values], everything[torch.sort(aside).values], test
+    return Dataset(config.name, *parts, source.classes, source.sha256)
+
+
+def _order(count: int) -> Tensor:
+    """Return a fixed random order of ``count`` examples."""
+    return torch.from_numpy(np.random.default_rng(HELD_OUT_SEED).permutation(count))
+
+
+def _first(order: Tensor, most: int, key: str) -> Tensor:
+    """Return the first ``most`` of an order, sorted; 0: all."""
+    if most > len(order):
+        raise BadInput(f"data.{key} is {most}: there are {len(order)} examples, take fewer, or 0 for all")
+    return torch.sort(order[: most or None]).values
+
+
+def _source(config: DataConfig, root: Path) -> Source:
     match config:
         case MNISTConfig():
-            train, test = mnist.read(root, config.download, config.download_seconds)
+            return _in_memory(*mnist.read(root, config.download, config.download_seconds), 10)
         case DigitsConfig():
-            train, test = digits.read()
+            return _in_memory(*digits.read(), 10)
+        case ShapesConfig():
+            drawn = [shapes.draw(n, [config.seed, i]) for i, n in enumerate((config.train_images, config.test_images))]
+            return _in_memory(drawn[0], drawn[1], len(shapes.CLASSES))
+        case TorchvisionConfig():
+            return _in_memory(*cifar.read(config, root), 100 if config.name == "cifar100" else 10)
+        case ImageFolderConfig():
+            return _tree(config, root)
         case _:
             raise AssertionError(f"no loader for {type(config).__name__}")
-    if config.held_out >= len(train[1]):
-        raise BadInput(
-            f"data.held_out is {config.held_out}: {config.name} has {len(train[1])} training examples, keep fewer aside"
-        )
-    order = np.random.default_rng(HELD_OUT_SEED).permutation(len(train[1]))
-    kept, held_out = np.sort(order[config.held_out :]), np.sort(order[: config.held_out])
-    everything = examples(*train, config)
-    return Dataset(
-        config.name,
-        everything[torch.from_numpy(kept)],
-        everything[torch.from_numpy(held_out)],
-        examples(*test, config),
-        classes=10,
-        sha256=hashlib.sha256(b"".join(array.tobytes() for array in (*train, *test))).hexdigest(),
-    )
+
+
+def _in_memory(train: Part, test: Part, classes: int) -> Source:
+    sha256 = hashlib.sha256(b"".join(array.tobytes() for array in (*train, *test))).hexdigest()
+    return Source(train, test, classes, sha256)
+
+
+def _tree(config: ImageFolderConfig, root: Path) -> Source:
+    folder = tree_sources.folder(config, root)
+    found = tree.scan(folder, config)
+    settings = f"{config.size} {config.damaged}"
+    digest = hashlib.sha256("\n".join([settings, *found.listing()]).encode()).hexdigest()
+
+    def build() -> tuple[dict[str, NDArray[np.uint8] | NDArray[np.int64]], list[str]]:
+        arrays: dict[str, NDArray[np.uint8] | NDArray[np.int64]] = {}
+        size = config.size
+        for name, split in (("train", found.train), ("test", found.test)):
+            images, labels = tree.decode(split, size, config.damaged, threads=os.cpu_count() or 1)
+            if name == "test" and images.shape[1:] != arrays["train.images"].shape[1:]:
+                raise BadInput(f"{folder}: training and test images differ in size; set data.size to bring all to one")
+            arrays |= {f"{name}.images": images, f"{name}.labels": labels}
+        return arrays, found.classes
+
+    held = cached(root, config.name, digest, build)
+    train, test = ((held.arrays[f"{n}.images"], np.array(held.arrays[f"{n}.labels"])) for n in ("train", "test"))
+    return Source(train, test, len(held.classes), held.sha256)  # type: ignore[arg-type]
 
 
 def examples(pixels: NDArray[np.uint8], labels: NDArray[np.int64], config: DataConfig) -> Examples:
-    """Encode pixels as the network's input.
+    """Make tensors of pixels and labels.
 
     Args:
-        pixels: (N, features), 0 to 255.
+        pixels: (N, features) ink or (N, 3, H, W) colours, 0 to 255.
         labels: (N,).
-        config: ``encoding`` grey keeps the intensities in [0, 1]; binary makes a pixel 1 where its intensity is above
-            ``threshold`` (Sec. 4.1: "each input is a 28x28 binary image").
+        config: of digits, ``encoding`` grey keeps the intensities in [0, 1]; binary makes a pixel 1 where its
+            intensity is above ``threshold`` (Sec. 4.1: "each input is a 28x28 binary image"). Colours stay bytes.
     """
+    if not isinstance(config, HandwrittenConfig):
+        return Examples(torch.from_numpy(pixels), torch.from_numpy(labels))
     intensity = torch.from_numpy(pixels).float() / 255
     if config.encoding == "binary":
         intensity = (intensity > config.threshold).float()

@@ -1,16 +1,13 @@
 """MNIST (LeCun, Bottou, Bengio & Haffner 1998), by torchvision, its extracted files checked."""
 
-import multiprocessing
-import shutil
-import socket
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bnrepro.data import fetching
 from bnrepro.errors import BadInput
-from bnrepro.mnist_files import check_mnist, missing_mnist, mnist_folder, where_to_put_mnist
+from bnrepro.mnist_files import check_mnist, missing_mnist, where_to_put_mnist
 
 Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
@@ -41,54 +38,20 @@ def read(root: Path, download: bool, seconds: float) -> tuple[Part, Part]:
 def fetch(root: Path, seconds: float) -> None:
     """Download MNIST into ``root``, or leave ``root`` as it was.
 
-    torchvision's download has no time limit, so it runs in a process of its own, into a folder of its own; its files
-    are checked before they are moved.
-
     Raises:
         BadInput: no mirror answered with MNIST's files within ``seconds``.
     """
-    new = not root.exists()
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{root} cannot be a folder for MNIST ({error.strerror}); set data_root=") from error
-    try:
-        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as name:
-            _fetch_aside(Path(name), root, seconds)
-    except BadInput:
-        if new:
-            root.rmdir()
-        raise
+
+    def check(aside: Path, why: str) -> None:
+        if missing_mnist(aside):
+            raise BadInput(f"MNIST could not be downloaded ({why}): {where_to_put_mnist(root)}")
+        check_mnist(aside)
+
+    fetching.fetch(root, seconds, _download, check)
 
 
-def _fetch_aside(aside: Path, root: Path, seconds: float) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=_download, args=(aside, seconds), daemon=True)
-    process.start()
-    process.join(seconds)
-    late = process.is_alive()
-    process.kill()
-    process.join()
-    if missing_mnist(aside):
-        why = f"no answer within data.download_seconds={seconds:g}" if late else "no mirror answered with it"
-        raise BadInput(f"MNIST could not be downloaded ({why}): {where_to_put_mnist(root)}")
-    check_mnist(aside)
-    mnist_folder(root).mkdir(parents=True, exist_ok=True)
-    for path in missing_mnist(root):
-        shutil.move(mnist_folder(aside) / path.name, path)
-
-
-def _download(root: Path, seconds: float) -> None:
-    import contextlib
-    import os
-
+def _download(root: Path) -> None:
     from torchvision.datasets import MNIST
 
-    socket.setdefaulttimeout(seconds / 4)  # so that a silent mirror leaves time for the next one
-    with (
-        open(os.devnull, "w") as silence,
-        contextlib.redirect_stdout(silence),
-        contextlib.redirect_stderr(silence),
-    ):
-        for train in (True, False):
-            with contextlib.suppress(RuntimeError, OSError):
-                MNIST(str(root), train=train, download=True)
+    for train in (True, False):
+        MNIST(str(root), train=train, download=True)

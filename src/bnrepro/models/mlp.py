@@ -5,6 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from bnrepro.models.network import Network
 from bnrepro.norm import Norm
 from bnrepro.seeding import WEIGHTS, generator
 
@@ -28,14 +29,14 @@ class StackedLinear(nn.Module):
         return torch.baddbmm(self.bias, u, self.weight)
 
 
-class MLP(nn.Module):
+class MLP(Network):
     """A stack of R networks ``z = g(W u + b)``, or ``z = g(BN(W u))``, with a linear output layer.
 
     g is the sigmoid or the ReLU. With BN the hidden layers have no bias: β takes its place (Sec. 3.2). A seed's
     weights are the same in both networks and whatever other seeds are in the stack.
 
     Shapes:
-        input (R, B, widths[0]), output logits (R, B, widths[-1]).
+        input (R, B, ...) of widths[0] values, output logits (R, B, widths[-1]).
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class MLP(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of every replica."""
-        u = images
+        u = images.flatten(2)
         for layer, (linear, g) in enumerate(zip(self.linears, self.nonlinearities, strict=True)):
             x = linear(u)
             u = g(x if self.norms is None else self.norms[layer](x))
@@ -66,3 +67,11 @@ class MLP(nn.Module):
         """Name the layers with weights: hidden1, hidden2, ..., output."""
         hidden = {f"hidden{i}": linear for i, linear in enumerate(self.linears, start=1)}
         return {**hidden, "output": self.output}  # type: ignore[dict-item]
+
+    def weights(self) -> dict[str, list[Tensor]]:
+        """Name the layers as :meth:`layers` does."""
+        return {name: [linear.weight] for name, linear in self.layers().items()}
+
+    def watched(self) -> dict[str, list[nn.Module]]:
+        """Name the hidden layers: hidden1, hidden2, ..."""
+        return {f"hidden{i}": [g] for i, g in enumerate(self.nonlinearities, start=1)}

@@ -41,17 +41,24 @@ class Norm:
     bias: bool = False
 
 
-def build(config: NormConfig, replicas: int) -> Norm | None:
-    """Return the normalisation that ``config`` names for a stack, or None for a network without."""
+def build(config: NormConfig, replicas: int | None) -> Norm | None:
+    """Return the normalisation that ``config`` names, or None for a network without.
+
+    ``replicas`` is the size of the stack that it normalises; without it the parameters have no axis of replicas.
+    """
+
+    def shape(C: int) -> tuple[int, ...]:
+        return (C,) if replicas is None else (replicas, C)
+
     match config:
         case NoNormConfig():
             return None
         case BatchNormConfig():
             written_out = config.impl == "paper"
-            return Norm(lambda C: BatchNorm((replicas, C), config.eps, config.momentum, written_out), config.bias)
+            return Norm(lambda C: BatchNorm(shape(C), config.eps, config.momentum, written_out), config.bias)
         case DetachedNormConfig():
-            return Norm(lambda C: DetachedNorm((replicas, C), config.eps, config.momentum, config.scale), bias=True)
+            return Norm(lambda C: DetachedNorm(shape(C), config.eps, config.momentum, config.scale), bias=True)
         case WhiteningConfig():
-            return Norm(lambda C: Whitening((replicas, C), config.eps, config.momentum))
+            return Norm(lambda C: Whitening(shape(C), config.eps, config.momentum))
         case _:
             raise AssertionError(f"no normalisation for {type(config).__name__}")

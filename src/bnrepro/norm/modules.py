@@ -154,11 +154,12 @@ class Whitening(Normalisation):
 
 @contextmanager
 def batch_statistics(model: nn.Module) -> Iterator[None]:
-    """Within this context ``model`` normalises as in training and no moving average moves."""
+    """Within this context ``model`` normalises as in training, no moving average moves and nothing is dropped out."""
     norms = [module for module in model.modules() if isinstance(module, Normalisation)]
     was_training = model.training
-    model.train()
+    model.eval()
     for norm in norms:
+        norm.train()
         norm.tracking = False
     try:
         yield

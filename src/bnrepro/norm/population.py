@@ -43,8 +43,9 @@ def exact_population(model: nn.Module, batches: Iterable[Tensor]) -> Iterator[No
 @torch.no_grad()
 def _estimate(model: nn.Module, norms: list[Normalisation], batches: Iterable[Tensor]) -> None:
     """Leave the mean over ``batches`` of every mean and unbiased variance in the norms' buffers."""
-    model.train()
+    model.eval()  # so that nothing is dropped out
     for norm in norms:
+        norm.train()
         norm.momentum = 1.0  # the buffers are then the last mini-batch's own mean and m/(m-1) times its variance
     buffers = [buffer for norm in norms for buffer in norm.buffers()]
     sums = [torch.zeros_like(buffer) for buffer in buffers]

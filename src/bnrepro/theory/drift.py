@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from bnrepro.config import BatchNormConfig, DetachedNormConfig, NaiveDriftConfig, NormConfig, RunConfig
 from bnrepro.data import Dataset, Examples
+from bnrepro.models import MLP
 from bnrepro.norm import DetachedNorm, batch_statistics
 from bnrepro.probes import spread
 from bnrepro.seeding import WEIGHTS, generator
@@ -89,9 +90,10 @@ def follow(state: State, config: RunConfig, watched: Examples) -> pd.DataFrame:
 @torch.no_grad()
 def _look(state: State, seeds: list[int], watched: Examples) -> pd.DataFrame:
     with batch_statistics(state.model):
-        logits = state.model(watched.images.expand(len(seeds), *watched.images.shape))
+        logits = state.model(watched.inputs.expand(len(seeds), *watched.inputs.shape))
     labels = watched.labels.expand(len(seeds), -1)
     loss = functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(dim=1)
+    assert isinstance(state.model, MLP)
     values: list[tuple[str, str, Tensor]] = [("", "loss", loss)]
     for layer, linear in state.model.layers().items():
         if linear.bias is not None and layer != "output":

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from bnrepro.config import JacobianConfig, MLPConfig, NoNormConfig, RunConfig
 from bnrepro.data import Dataset, Examples
+from bnrepro.models import MLP
 from bnrepro.norm import batch_statistics
 from bnrepro.state import State, initial
 from bnrepro.train import advance
@@ -61,6 +62,7 @@ def _model(config: RunConfig, study: JacobianConfig, nonlinearity: str, depth: i
 
 def look(state: State, seeds: list[int], watched: Examples, examples: int) -> pd.DataFrame:
     """Measure the Jacobians at the first ``examples`` examples, and the gradients over all of them."""
+    assert isinstance(state.model, MLP)
     inputs, before = run_network(state, watched, len(seeds))
     rows: list[tuple[int, int, str, float]] = []
     for layer, y in enumerate(inputs, start=1):
@@ -96,10 +98,11 @@ def run_network(state: State, watched: Examples, replicas: int) -> tuple[list[Te
     def keep_linear(_: nn.Module, __: tuple[Tensor, ...], x: Tensor) -> None:
         before.append(x)
 
+    assert isinstance(state.model, MLP)
     hooks = [g.register_forward_pre_hook(keep) for g in state.model.nonlinearities]
     hooks += [linear.register_forward_hook(keep_linear) for linear in state.model.linears]
     with batch_statistics(state.model):
-        logits = state.model(watched.images.expand(replicas, *watched.images.shape))
+        logits = state.model(watched.inputs.expand(replicas, *watched.inputs.shape))
         labels = watched.labels.expand(replicas, -1)
         loss = functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(dim=1).sum()
         loss.backward()  # type: ignore[no-untyped-call]

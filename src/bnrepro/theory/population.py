@@ -28,7 +28,14 @@ def measure(config: RunConfig, study: PopulationConfig, dataset: Dataset, device
     for batch_size in study.batch_sizes:
         state = initial(replace(config, batch_size=batch_size), dataset, device)
         populations = {
-            name: Population(name == "exact", dataset.train, batch_size, config.norm.population_batches, config.seeds)
+            name: Population(
+                name == "exact",
+                dataset.train,
+                batch_size,
+                config.norm.population_batches,
+                config.seeds,
+                config.augment,
+            )
             for name in ("exact", "moving")
         }
         for step in sorted(_steps(config.steps)):

@@ -1,0 +1,96 @@
+"""Decoded images on disk: written once, whole or not at all, checked when they are read.
+
+<data_root>/.cache/<name>-<digest>/
+    train.images.npy, train.labels.npy, test.images.npy, test.labels.npy
+    cache.json        classes, and the SHA-256 of each of these files
+The digest is of the source's listing, so another source has another folder.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from bnrepro.errors import BadInput
+from bnrepro.files import write_json
+
+PARTS = ("train.images", "train.labels", "test.images", "test.labels")
+Arrays = dict[str, NDArray[np.uint8] | NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Cached:
+    """What a cache holds: the four arrays, mapped from disk, the classes and the SHA-256 of all."""
+
+    arrays: Arrays
+    classes: list[str]
+    sha256: str
+
+
+def cached(root: Path, name: str, digest: str, build: Callable[[], tuple[Arrays, list[str]]]) -> Cached:
+    """Return what ``build`` gives, from the cache where it is there and whole, else built and kept.
+
+    Raises:
+        BadInput: the cache cannot be written.
+    """
+    folder = root / ".cache" / f"{name}-{digest[:16]}"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):  # of two runs that start together, one builds
+            if (held := _read(folder)) is not None:
+                return held
+            if folder.exists():
+                print(f"{folder} is damaged: it is built anew", flush=True)
+                shutil.rmtree(folder)
+            _write(folder, *build())
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be written ({error.strerror}); free space there or set data_root=") from error
+    for old in folder.parent.glob(f"{name}-*/"):
+        if old != folder:
+            shutil.rmtree(old, ignore_errors=True)  # of the source as it was before
+    held = _read(folder)
+    if held is None:
+        raise BadInput(f"{folder} is damaged as soon as it is written: the disk is not to be trusted")
+    return held
+
+
+def _write(folder: Path, arrays: Arrays, classes: list[str]) -> None:
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
+    try:
+        for part in PARTS:
+            np.save(aside / f"{part}.npy", arrays[part], allow_pickle=False)
+        sums = {part: _sha256(aside / f"{part}.npy") for part in PARTS}
+        write_json(aside / "cache.json", {"classes": classes, "sha256": sums})
+        aside.chmod(0o755)
+        aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _read(folder: Path) -> Cached | None:
+    """Return the cache in ``folder``, None where it is not there or not as it was written."""
+    try:
+        said = json.loads((folder / "cache.json").read_text(encoding="utf-8"))
+        sums = {part: said["sha256"][part] for part in PARTS}
+        if any(_sha256(folder / f"{part}.npy") != sums[part] for part in PARTS):
+            return None
+        arrays = {part: np.load(folder / f"{part}.npy", mmap_mode="c", allow_pickle=False) for part in PARTS}
+        return Cached(arrays, [str(name) for name in said["classes"]], _combined(sums))
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _combined(sums: dict[str, str]) -> str:
+    return hashlib.sha256("".join(sums[part] for part in PARTS).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

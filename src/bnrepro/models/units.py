@@ -1,0 +1,150 @@
+"""What the convolutional networks are made of."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from bnrepro.norm import Norm
+from bnrepro.seeding import DROPOUT, WEIGHTS, generator
+
+NONLINEARITIES = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
+INITS = {  # standard deviation of a weight with n inputs
+    "gaussian": lambda n: 0.01,  # small, whatever the layer: Krizhevsky et al. 2012
+    "xavier": lambda n: math.sqrt(1 / n),  # Glorot & Bengio 2010, fan-in only
+    "he": lambda n: math.sqrt(2 / n),  # He et al. 2015, arXiv 1502.01852
+}
+
+
+class ConvUnit(nn.Module):
+    """``z = g(W * u + b)``, or ``z = g(BN(W * u))`` (Sec. 3.2), the image's size kept but for the stride.
+
+    Shapes: (B, inputs, H, W) to (B, outputs, H/stride, W/stride).
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int,
+        multiplier: int,
+        norm: Norm | None,
+        nonlinearity: str,
+    ) -> None:
+        super().__init__()
+        bias = norm is None or norm.bias
+        padding = kernel // 2
+        if multiplier:
+            maps = inputs * multiplier
+            depthwise = nn.Conv2d(inputs, maps, kernel, stride, padding, groups=inputs, bias=False)
+            self.conv: nn.Module = nn.Sequential(depthwise, nn.Conv2d(maps, outputs, 1, bias=bias))
+        else:
+            self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=bias)
+        self.norm = norm.make(outputs) if norm else None
+        self.nonlinearity = NONLINEARITIES[nonlinearity]()
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Convolve, normalise, apply the nonlinearity."""
+        x = self.conv(u)
+        z: Tensor = self.nonlinearity(x if self.norm is None else self.norm(x))
+        return z
+
+
+class Beside(nn.Module):
+    """Branches side by side, what they give concatenated over the maps."""
+
+    def __init__(self, *branches: nn.Module) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Give each branch the same input."""
+        return torch.cat([branch(u) for branch in self.branches], dim=1)
+
+
+class PerActivation(nn.Module):
+    """BN with a mean, variance, γ and β for each position of each map, as in a fully connected layer (Sec. 4.2.3)."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+
+    @staticmethod
+    def of(norm: Norm | None, side: int) -> Norm | None:
+        """Return the same normalisation for the activations of square maps of ``side`` pixels."""
+        return norm and Norm(lambda channels: PerActivation(norm.make(channels * side * side)), norm.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (B, C, H, W) over the B examples only."""
+        y: Tensor = self.norm(x.flatten(1))
+        return y.view(x.shape)
+
+
+class LocalResponseNorm(nn.Module):
+    """Local response normalisation (Krizhevsky et al. 2012) with the settings of GoogLeNet's public model.
+
+    ``y = x / (1 + α/5 Σ x²)^0.75``, the sum over the five nearest maps, α = 1e-4: the framework's layer, by a banded
+    1x1 convolution, which is several times faster on maps that are channels-last.
+    """
+
+    band: Tensor
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+        near = torch.arange(maps)
+        band = ((near - near.view(-1, 1)).abs() <= 2).float() * (1e-4 / 5)
+        self.register_buffer("band", band.view(maps, maps, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (B, maps, H, W)."""
+        return x / (1 + nn.functional.conv2d(x * x, self.band)).pow(0.75)
+
+
+class Dropout(nn.Module):
+    """Dropout (Srivastava et al. 2014) with a stream of its own, so that a resumed run drops what it would have."""
+
+    def __init__(self, p: float, seed: int) -> None:
+        super().__init__()
+        self.p = p
+        self.generator = generator(seed, DROPOUT)
+
+    def forward(self, u: Tensor) -> Tensor:
+        """In training set a share p of (B, C) to 0 and scale the others by 1/(1-p)."""
+        if not self.training or self.p == 0:
+            return u
+        kept = torch.rand(u.shape, generator=self.generator) >= self.p
+        return u * kept.to(u.device) / (1 - self.p)
+
+    def get_extra_state(self) -> Tensor:
+        """Return the stream's state, for the checkpoint."""
+        return self.generator.get_state()
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Go on where ``state`` was taken."""
+        self.generator.set_state(state.cpu().clone())
+
+
+@torch.no_grad()
+def draw_weights(model: nn.Module, init: str, scale: float, seed: int) -> None:
+    """Draw every convolution's and linear layer's weights, biases 0: the same for a seed with and without BN."""
+    stream = generator(seed, WEIGHTS)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            std = scale * INITS[init](module.weight[0].numel())
+            module.weight.copy_(torch.randn(module.weight.shape, generator=stream) * std)
+            if module.bias is not None:
+                module.bias.zero_()
+
+
+def conv_weights(module: nn.Module) -> list[Tensor]:
+    """Return the weights of every convolution in ``module``."""
+    return [conv.weight for conv in module.modules() if isinstance(conv, nn.Conv2d)]
+
+
+def last_nonlinearities(module: nn.Module) -> list[nn.Module]:
+    """Return the nonlinearity of the last unit in each branch of ``module``, or of its last unit."""
+    sides = [m.branches for m in module.modules() if isinstance(m, Beside)]
+    units = [[u for u in branch.modules() if isinstance(u, ConvUnit)] for branch in (sides[0] if sides else [module])]
+    return [branch[-1].nonlinearity for branch in units if branch]
