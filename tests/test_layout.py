@@ -19,7 +19,7 @@ FLOORS = [
     ["models", "optim", "evaluate"],
     ["state"],
     ["probes"],
-    ["checkpoint", "metrics", "progress", "provenance", "events", "train"],
+    ["checkpoint", "metrics", "predictions", "progress", "provenance", "events", "train"],
     ["theory"],
     ["run"],
     ["tables"],

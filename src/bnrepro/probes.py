@@ -158,13 +158,18 @@ def spread(steps: int, count: int) -> frozenset[int]:
     return frozenset(1 + round((steps - 1) * (i / (count - 1)) ** 2) for i in range(count))
 
 
-def build(config: RunConfig, dataset: Dataset) -> list[Probe]:
-    """Return the probes that ``config`` asks for."""
+def population(config: RunConfig, dataset: Dataset) -> Population:
+    """Return whose moments a run's network is evaluated with."""
     statistics = config.norm if isinstance(config.norm, StatisticsConfig) else None
     exact = statistics is not None and statistics.population == "exact"
     batches = statistics.population_batches if statistics else 0
-    population = Population(exact, dataset.train, config.batch_size, batches, config.seeds, config.augment)
-    probes: list[Probe] = [Accuracy(dataset, config.probes.evaluate_every, config.steps, population)]
+    return Population(exact, dataset.train, config.batch_size, batches, config.seeds, config.augment)
+
+
+def build(config: RunConfig, dataset: Dataset) -> list[Probe]:
+    """Return the probes that ``config`` asks for."""
+    when = config.probes.evaluate_every
+    probes: list[Probe] = [Accuracy(dataset, when, config.steps, population(config, dataset))]
     if config.probes.activation_steps:
         steps = spread(config.steps, config.probes.activation_steps)
         probes += [Norms(steps), NonlinearityInputs(dataset.test[: config.probes.activation_examples], steps)]

@@ -5,6 +5,7 @@ runs/<experiment>/<name>-<hash of the config>/
     provenance.json   commit, versions, device, data
     status.json       running, finished, diverged or failed; the step; the seconds spent
     metrics.parquet   long form: run, seed, lr, step, split, layer, unit, metric, value
+    predictions.parquet  where it is asked for: example, label, crops, class, probability
     checkpoint.pt     the state of the run (checkpoint.py)
     events.out.*      for TensorBoard, never the source of a number
 """
@@ -39,6 +40,7 @@ class Record:
         self.folder = folder
         self.checkpoint = folder / "checkpoint.pt"
         self.metrics = folder / "metrics.parquet"
+        self.predictions = folder / "predictions.parquet"
         self._config = folder / "config.json"
         self._provenance = folder / "provenance.json"
         self._status = folder / "status.json"
@@ -123,8 +125,11 @@ class Record:
 
     def write_metrics(self, table: pd.DataFrame) -> None:
         """Write the table of measurements, atomically."""
-        options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
-        write_atomically(self.metrics, lambda aside: table.to_parquet(aside, index=False, **options))
+        _write(self.metrics, table)
+
+    def write_predictions(self, table: pd.DataFrame) -> None:
+        """Write the probabilities of the test images' classes, atomically."""
+        _write(self.predictions, table)
 
     def read_metrics(self, up_to_step: int | None = None) -> pd.DataFrame:
         """Read the table of measurements, those after ``up_to_step`` left out.
@@ -132,11 +137,25 @@ class Record:
         Raises:
             BadInput: the file is damaged.
         """
+        table = self._table(self.metrics, "step")
+        return table if up_to_step is None else table[table["step"] <= up_to_step]
+
+    def read_predictions(self) -> pd.DataFrame:
+        """Read the probabilities.
+
+        Raises:
+            BadInput: the file is missing or damaged.
+        """
+        return self._table(self.predictions, "probability")
+
+    def _table(self, path: Path, column: str) -> pd.DataFrame:
+        """Read a table that has ``column``."""
         try:
-            table = pd.read_parquet(self.metrics, page_checksum_verification=True)
-            return table if up_to_step is None else table[table["step"] <= up_to_step]
+            table = pd.read_parquet(path, page_checksum_verification=True)
+            table[column]
+            return table
         except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are the first two
-            raise BadInput(f"{self.metrics} is damaged; remove {self.folder} to make the run anew") from error
+            raise BadInput(f"{path} is missing or damaged; remove {self.folder} to make the run anew") from error
 
     def _read(self, path: Path, key: str) -> dict[str, Any]:
         """Read a JSON object that has ``key``."""
@@ -146,3 +165,8 @@ class Record:
             return cast(dict[str, Any], value)
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise BadInput(f"{path} is missing or damaged; remove {self.folder} to make the run anew") from error
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+    write_atomically(path, lambda aside: table.to_parquet(aside, index=False, **options))

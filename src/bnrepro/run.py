@@ -13,6 +13,7 @@ from bnrepro.data import Dataset
 from bnrepro.errors import BadInput
 from bnrepro.events import Events
 from bnrepro.metrics import MetricsTable
+from bnrepro.predictions import predictions
 from bnrepro.progress import ProgressReport
 from bnrepro.provenance import provenance
 from bnrepro.record import Record
@@ -96,6 +97,8 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
         with progress:
             train(state, config.steps, probes.build(config, dataset), [table, events, progress], after_step)
         events.finish(table.table())
+        if config.probes.predictions:
+            record.write_predictions(predictions(config, dataset, state))
         save("diverged" if diverged(config, state) else "finished")
         for seed, step in diverged(config, state).items():
             print(f"{record.name}: seed {seed} diverged, its loss is not finite from step {step:,} on", flush=True)

@@ -27,13 +27,14 @@ class ProbesConfig:
     """What is watched, and when.
 
     ``evaluate_every``: steps between evaluations on the held-out and test sets. ``activation_steps``: at how many
-    steps, denser early, the sigmoids' inputs are measured (0: never), on the first ``activation_examples`` test
-    examples.
+    steps, denser early, the nonlinearities' inputs are measured (0: never), on the first ``activation_examples`` test
+    examples. ``predictions``: whether the probabilities of the test images' classes are kept when training ends.
     """
 
     evaluate_every: int = MISSING
     activation_steps: int = MISSING
     activation_examples: int = MISSING
+    predictions: bool = MISSING
 
     def __post_init__(self) -> None:
         require(self.evaluate_every >= 1, "probes.evaluate_every", self.evaluate_every, "1 step or more")
@@ -113,11 +114,10 @@ class RunConfig:
             require(len(self.seeds) == 1, "seeds", self.seeds, allowed)
         if not isinstance(self.data, ColourConfig) and self.augment.distorts:
             raise BadInput(f"augment is for colour images: data={self.data.name} has none; take augment=none")
-        if (
-            isinstance(self.model, InceptionConfig)
-            and self.model.per_activation
-            and isinstance(self.norm, NoNormConfig)
-        ):
+        if self.probes.predictions and not isinstance(self.data, ColourConfig):
+            raise BadInput(f"probes.predictions is for colour images: data={self.data.name} has none; set it to false")
+        per_activation = isinstance(self.model, InceptionConfig) and self.model.per_activation
+        if per_activation and isinstance(self.norm, NoNormConfig):
             raise BadInput("model.per_activation is true: the network has no BN; choose a network with it")
 
 

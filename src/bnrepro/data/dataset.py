@@ -66,12 +66,17 @@ def fits(images: Tensor, device: torch.device) -> bool:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set's three parts; ``held_out`` is cut from the training examples and empty where nothing is chosen."""
+    """A data set's three parts.
+
+    ``held_out`` is cut from the training examples and empty where nothing is chosen; ``whole_test`` is ``test`` with
+    whole images, where evaluation sees only their centre.
+    """
 
     name: str
     train: Examples
     held_out: Examples
     test: Examples
+    whole_test: Examples
     classes: int
     sha256: str
 
@@ -82,4 +87,5 @@ class Dataset:
 
     def to(self, device: torch.device) -> "Dataset":
         """Return the same data set, resident on ``device`` as far as it fits."""
-        return replace(self, train=self.train.to(device), held_out=self.held_out.to(device), test=self.test.to(device))
+        parts = ("train", "held_out", "test", "whole_test")
+        return replace(self, **{name: getattr(self, name).to(device) for name in parts})

@@ -60,14 +60,12 @@ def load(config: DataConfig, root: Path, crop: int = 0) -> Dataset:
         if crop > side:
             raise BadInput(f"augment.crop is {crop}: the images of {config.name} have {side} pixels; take fewer")
         seen = Examples(centre(everything.images, crop), everything.labels)
-        test = Examples(centre(test.images, crop), test.labels)
-        parts = (
-            everything.part(_first(kept, config.train_examples, "train_examples")),
-            seen.part(torch.sort(aside).values),
-            test.part(_first(_order(len(test)), config.test_examples, "test_examples")),
-        )
+        centres = Examples(centre(test.images, crop), test.labels)
+        tested = _first(_order(len(test)), config.test_examples, "test_examples")
+        train = everything.part(_first(kept, config.train_examples, "train_examples"))
+        parts = train, seen.part(torch.sort(aside).values), centres.part(tested), test.part(tested)
     else:
-        parts = everything[torch.sort(kept).values], everything[torch.sort(aside).values], test
+        parts = everything[torch.sort(kept).values], everything[torch.sort(aside).values], test, test
     return Dataset(config.name, *parts, source.classes, source.sha256)
 
 
