@@ -2,6 +2,8 @@
 PYTHON ?= python3
 SCALE ?=
 DATA ?=
+IMAGES ?=
+EXPERIMENT ?=
 PORT ?= 6006
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -11,7 +13,8 @@ INSTALLED := .venv/.installed
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  SCALE=smoke|quick|cpu|gpu|paper and DATA=mnist|digits go with reproduce, PORT=6006 with tensorboard"
+	@echo "  with reproduce go SCALE=smoke|quick|cpu|gpu|paper, DATA=mnist|digits, IMAGES=cifar10|cifar10_jpeg|shapes,"
+	@echo "  EXPERIMENT=fig1|fig2|...; with tensorboard PORT=6006"
 
 setup: $(INSTALLED) ## make .venv and install the project in it, editable
 
@@ -22,7 +25,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 reproduce: $(INSTALLED) ## run the experiments of a scale, judge the claims, write results/
-	$(BIN)/python scripts/reproduce.py $(if $(SCALE),--scale $(SCALE)) $(if $(DATA),--data $(DATA))
+	$(BIN)/python scripts/reproduce.py $(if $(SCALE),--scale $(SCALE)) $(if $(DATA),--data $(DATA)) $(if $(IMAGES),--images $(IMAGES)) $(if $(EXPERIMENT),--experiment $(EXPERIMENT))
 
 report: $(INSTALLED) ## build the figures, results/README.md and results/report.html from the committed tables
 	$(BIN)/python scripts/report.py

@@ -26,6 +26,7 @@ FLOORS = [
     ["claims"],
     ["report"],
     ["results"],
+    ["at_hand"],
     ["reproduce"],
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
@@ -42,7 +43,7 @@ TORCH_FREE = [
     "record",
     "tables",
 ]
-TORCH_FREE += ["claims", "report", "results", "reproduce"]
+TORCH_FREE += ["claims", "report", "results", "at_hand", "reproduce"]
 
 
 def room_of(path: Path) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bnrepro import reproduce, tables
+from bnrepro import at_hand, reproduce, tables
 from bnrepro.data import mnist
 from bnrepro.errors import BadInput
 from bnrepro.mnist_files import MNIST_SHA256, mnist_folder, where_to_put_mnist
@@ -28,14 +28,16 @@ def test_digits_from_nothing_to_a_report_and_no_work_the_second_time(tmp_path: P
     assert first.returncode == 0, first.stdout + first.stderr
     results = tmp_path / "runs/smoke/results"
     claims = tables.read(results / "claims.csv")
-    assert set(claims["data"]) == {"digits"}
+    assert set(claims["data"]) == {"digits", "shapes"}
     judged = claims[claims["verdict"] != "not run"]
     assert set(judged["scale"]) == {"smoke"}
-    assert set(judged["seeds"]) == {3}
+    assert set(judged.loc[judged["data"] == "digits", "seeds"]) == {3}
+    assert set(judged.loc[judged["data"] == "shapes", "verdict"]) == {"inconclusive"}  # of one seed
     assert "digits" in (results / "report.html").read_text()
     assert "digits" in (results / "README.md").read_text()
     listed = tables.read(results / "runs.csv")
-    assert listed["network"].tolist() == ["mlp", "mlp_bn"]
+    assert listed["network"].tolist()[:4] == ["mlp", "mlp_bn", "inception", "bn_baseline"]
+    assert len(listed) == 9
     assert set(listed["status"]) == {"finished"}
     assert not (tmp_path / "results").exists()
 
@@ -56,7 +58,7 @@ def test_without_mnist_it_says_so_and_takes_digits(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(mnist, "fetch", refuse)
-    assert reproduce.main(["--scale", "smoke"]) == 0
+    assert reproduce.main(["--scale", "smoke", "--experiment", "fig1"]) == 0
     printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert printed.count("MNIST COULD NOT BE HAD") == 2  # before the runs and after them
     assert "data digits: 2 runs" in printed
@@ -81,14 +83,14 @@ def test_damaged_mnist_stops_it_in_any_case(asked: str | None, tmp_path: Path, m
     for name in MNIST_SHA256:
         (folder / name).write_bytes(b"planted")
     with pytest.raises(BadInput, match="train-images-idx3-ubyte is not MNIST's file"):
-        reproduce.choose_data(asked)
+        at_hand.handwritten(asked)
 
 
 def test_a_run_that_fails_is_named_and_the_results_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    jobs = reproduce.plan("smoke", "digits", "cpu", Path("runs"))
+    jobs = reproduce.plan("smoke", {"fig1": "digits"}, "cpu", Path("runs"))
     jobs[0].overrides.append("optim.lr=-1")
     failed = reproduce.run_all(jobs[:1], processes=1)
     assert [(job.experiment, code) for job, code in failed] == [("fig1", 2)]

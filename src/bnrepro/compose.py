@@ -54,6 +54,9 @@ def to_config(composed: DictConfig) -> RunConfig:
     config = OmegaConf.to_object(composed)
     assert isinstance(config, RunConfig)
     _check_network(config)
+    needs_bn = isinstance(config.study, schema.NaiveDriftConfig | schema.PopulationConfig)
+    if needs_bn and not isinstance(config.norm, schema.BatchNormConfig):
+        raise BadInput(f"study {config.study.name} compares with BN: take network=mlp_bn, not network={config.network}")
     if not config.name:
         config.name = ",".join([config.network, *_what_differs(config)])[:150]
     return config

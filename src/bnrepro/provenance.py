@@ -24,7 +24,7 @@ def git(*arguments: str) -> str | None:
         return None
 
 
-def provenance(device: torch.device, data_sha256: str) -> dict[str, Any]:
+def provenance(device: torch.device, data_sha256: str, classes: int) -> dict[str, Any]:
     """Describe what makes the numbers; ``dirty``: whether code or configs differ from the commit."""
     changes = git("status", "--porcelain", "--", *CODE)
     return {
@@ -37,6 +37,7 @@ def provenance(device: torch.device, data_sha256: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "data_sha256": data_sha256,
+        "classes": classes,
     }
 
 

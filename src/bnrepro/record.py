@@ -137,7 +137,7 @@ class Record:
         Raises:
             BadInput: the file is damaged.
         """
-        table = self._table(self.metrics, "step")
+        table = self._table(self.metrics)
         return table if up_to_step is None else table[table["step"] <= up_to_step]
 
     def read_predictions(self) -> pd.DataFrame:
@@ -146,14 +146,11 @@ class Record:
         Raises:
             BadInput: the file is missing or damaged.
         """
-        return self._table(self.predictions, "probability")
+        return self._table(self.predictions)
 
-    def _table(self, path: Path, column: str) -> pd.DataFrame:
-        """Read a table that has ``column``."""
+    def _table(self, path: Path) -> pd.DataFrame:
         try:
-            table = pd.read_parquet(path, page_checksum_verification=True)
-            table[column]
-            return table
+            return pd.read_parquet(path, page_checksum_verification=True)
         except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are the first two
             raise BadInput(f"{path} is missing or damaged; remove {self.folder} to make the run anew") from error
 

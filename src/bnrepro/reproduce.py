@@ -10,24 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.panel import Panel
-
-from bnrepro import results
+from bnrepro import at_hand, results
+from bnrepro.at_hand import Banner
 from bnrepro.compose import grid, load
 from bnrepro.errors import BadInput
-from bnrepro.mnist_files import check_mnist, missing_mnist
 from bnrepro.record import Record
 
+WHOLE = ["theory", "fig1_calibrate", "fig1_tuned", "fig1", "fig2_base_rate", "fig2"]
 EXPERIMENTS = {  # what a scale runs
-    "smoke": ["fig1"],
-    "quick": ["theory", "fig1"],
-    "cpu": ["theory", "fig1_calibrate", "fig1_tuned", "fig1"],
-    "gpu": ["theory", "fig1_calibrate", "fig1_tuned", "fig1"],
-    "paper": ["theory", "fig1_calibrate", "fig1_tuned", "fig1"],
+    "smoke": ["fig1", "fig2"],
+    "quick": ["theory", "fig1", "fig2"],
+    "cpu": WHOLE,
+    "gpu": WHOLE,
+    "paper": WHOLE,
 }
-DATA_ROOT = Path("data")
-DOWNLOAD_SECONDS = 120.0
+ON_IMAGES = {"fig2_base_rate", "fig2"}
 TRAIN = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
 
 
@@ -50,9 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run the experiments, judge the claims, write the report.")
     parser.add_argument("--scale", choices=list(EXPERIMENTS), help="default: gpu where CUDA is there, else quick")
     parser.add_argument("--data", choices=["mnist", "digits"], help="default: mnist; digits where it cannot be had")
+    parser.add_argument("--images", help="default: cifar10, or cifar10_jpeg where it is there; else shapes")
+    parser.add_argument("--experiment", choices=WHOLE, help="default: all that the scale has")
     given = parser.parse_args(arguments)
     try:
-        return reproduce(given.scale, given.data)
+        return reproduce(given.scale, given.data, given.images, given.experiment)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -61,22 +60,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def reproduce(scale: str | None, data: str | None) -> int:
+def reproduce(scale: str | None, data: str | None, images: str | None, experiment: str | None) -> int:
     """Do what :func:`main` says.
 
     Raises:
-        BadInput: MNIST is asked for and cannot be had, or files are damaged.
+        BadInput: data are asked for and cannot be had, or files are damaged.
     """
     device = "cuda" if cuda_is_there() else "cpu"
     scale = scale or ("gpu" if device == "cuda" else "quick")
-    data, banner = choose_data(data)
+    chosen = [experiment] if experiment else EXPERIMENTS[scale]
+    data_of, banners = choose_data(chosen, scale, data, images)
     runs_root = Path("runs/smoke" if scale == "smoke" else "runs")
     target = runs_root / "results" if scale == "smoke" else Path("results")
-    if banner:
+    for banner in banners:
         banner.show()
-    jobs = plan(scale, data, device, runs_root)
+    jobs = plan(scale, data_of, device, runs_root)
     missing = [job for job in jobs if not job.record.ended]
-    print(f"scale {scale}, data {data}: {len(jobs)} runs, {len(jobs) - len(missing)} finished already", flush=True)
+    names = " and ".join(dict.fromkeys(data_of.values()))
+    print(f"scale {scale}, data {names}: {len(jobs)} runs, {len(jobs) - len(missing)} finished already", flush=True)
     failed = run_all(missing, processes=min(cores(), 8))
     if failed:
         for job, code in failed:
@@ -84,14 +85,14 @@ def reproduce(scale: str | None, data: str | None) -> int:
         print("the results stay as they were; the same command tries these runs again", file=sys.stderr)
         return 1
     if missing or not results.hold(target, [job.record for job in jobs]):
-        for experiment in experiments_of(scale, data):
-            chosen = [job for job in jobs if job.experiment == experiment]
-            results.add(target, experiment, [job.record for job in chosen], [job.command for job in chosen])
+        for name in data_of:
+            of_it = [job for job in jobs if job.experiment == name]
+            results.add(target, name, [job.record for job in of_it], [job.command for job in of_it])
         results.refresh(target)
         print(f"results are in {target}: report.html, README.md, claims.csv", flush=True)
     else:
         print(f"nothing to do: every run is finished and {target} holds its results", flush=True)
-    if banner:
+    for banner in banners:
         banner.show()
     return 0
 
@@ -108,52 +109,30 @@ def cuda_is_there() -> bool:
     return torch.cuda.is_available()
 
 
-@dataclass(frozen=True)
-class Banner:
-    """Tells, so that it cannot be missed, that these are not MNIST's results."""
-
-    reason: str
-
-    def show(self) -> None:
-        """Print it."""
-        text = (
-            "MNIST COULD NOT BE HAD: THESE ARE RESULTS ON digits (1,797 images, 8x8 pixels), NOT ON THE PAPER'S DATA.\n"
-            f"{self.reason}\nEvery table, figure and claim made now is marked digits; MNIST's results stay as they are."
-        )
-        Console(width=100).print(Panel(text, title="ATTENTION", border_style="bold red", style="bold"))
-
-
-def choose_data(asked: str | None) -> tuple[str, Banner | None]:
-    """Return the data set to take, and the banner where it is not the one that the paper needs.
+def choose_data(
+    experiments: list[str], scale: str, data: str | None, images: str | None
+) -> tuple[dict[str, str], list[Banner]]:
+    """Return the data set of each experiment, and what must be said where it is not the one that it should be.
 
     Raises:
-        BadInput: MNIST's files are damaged, or it was asked for by name and is not to be had.
+        BadInput: data are asked for and cannot be had, or files are damaged.
     """
-    if asked == "digits":
-        return "digits", None
-    if missing_mnist(DATA_ROOT):
-        from bnrepro.data.mnist import fetch
-
-        print(f"MNIST is not in {DATA_ROOT}; downloading it ({DOWNLOAD_SECONDS:.0f} s at most)", flush=True)
-        try:
-            fetch(DATA_ROOT, DOWNLOAD_SECONDS)
-        except BadInput as error:
-            if asked == "mnist":
-                raise
-            return "digits", Banner(str(error))
-    check_mnist(DATA_ROOT)
-    return "mnist", None
+    chosen: dict[str, str] = {}
+    banners: list[Banner] = []
+    for needs_images in (False, True):
+        names = [name for name in experiments if (name in ON_IMAGES) == needs_images]
+        if names:
+            found, banner = at_hand.images(images, scale) if needs_images else at_hand.handwritten(data)
+            banners += [banner] if banner else []
+            # only MNIST's curves can be compared with the printed ones
+            chosen |= {name: found for name in names if found == "mnist" or name != "fig1_calibrate"}
+    return {name: chosen[name] for name in experiments if name in chosen}, banners
 
 
-def experiments_of(scale: str, data: str) -> list[str]:
-    """List what a scale runs on a data set: only MNIST's curves can be compared with the printed ones."""
-    return [name for name in EXPERIMENTS[scale] if data == "mnist" or name != "fig1_calibrate"]
-
-
-def plan(scale: str, data: str, device: str, runs_root: Path) -> list[Job]:
+def plan(scale: str, data_of: dict[str, str], device: str, runs_root: Path) -> list[Job]:
     """List the jobs of a scale: every experiment's own grid."""
     jobs = []
-    for experiment in experiments_of(scale, data):
+    for experiment, data in data_of.items():
         for overrides in grid([f"experiment={experiment}", f"scale={scale}", f"data={data}"]):
             config = load([*overrides, f"runtime.device={device}", f"runs_root={runs_root}"])
             jobs.append(Job(experiment, overrides, Record.of(config)))

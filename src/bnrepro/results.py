@@ -21,7 +21,6 @@ from bnrepro.files import write_text
 from bnrepro.record import Record
 
 SUMS = "SHA256SUMS"
-DATA_SETS = ("mnist", "random", "digits")  # in the order of the report
 
 
 def add(results: Path, experiment: str, records: list[Record], commands: list[str]) -> None:
@@ -40,7 +39,7 @@ def add(results: Path, experiment: str, records: list[Record], commands: list[st
     if kept is not None:
         replaced = kept["data"].isin(made["data"]) & (kept["experiment"] == experiment)
         made = pd.concat([kept[~replaced], made], ignore_index=True)
-    order = made.sort_values(["data", "experiment"], key=lambda c: c.map(_rank), kind="stable")
+    order = made.sort_values(["data", "experiment"], key=lambda c: c.map(tables.rank), kind="stable")
     tables.write(results / "runs.csv", order)
     sums["runs.csv"] = _sha256(results / "runs.csv")
     write_text(results / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
@@ -65,7 +64,11 @@ def check(results: Path) -> None:
     Raises:
         BadInput: one is not; the message names it.
     """
-    for name, expected in _sums(results).items():
+    sums = _sums(results)
+    for path in sorted(results.glob("*/*.csv")):
+        if path.relative_to(results).as_posix() not in sums:
+            raise BadInput(f"{path} is not in {results / SUMS}: restore that, or make both anew with make reproduce")
+    for name, expected in sums.items():
         path = results / name
         if not path.is_file():
             raise BadInput(f"{path} is missing; restore it, or make it anew with make reproduce")
@@ -83,8 +86,7 @@ def refresh(results: Path) -> None:
         BadInput: there are no tables, or one is missing or was touched.
     """
     check(results)
-    present = [data for data in DATA_SETS if (results / data).is_dir()]
-    if present:
+    if present := tables.present(results):
         judged = [judge(about(data), tables.read_all(results / data), data) for data in present]
         tables.write(results / "claims.csv", pd.concat(judged, ignore_index=True))
     report.build(results)
@@ -106,7 +108,7 @@ def _sums(results: Path) -> dict[str, str]:
     try:
         pairs = [line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
         return {name: digest for digest, name in pairs}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} is damaged ({error}); restore it") from error
@@ -114,7 +116,3 @@ def _sums(results: Path) -> dict[str, str]:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _rank(value: str) -> str:
-    return f"{DATA_SETS.index(value)}" if value in DATA_SETS else value

@@ -77,7 +77,7 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
         earlier, spent = record.read_metrics(up_to_step=state.step), float(record.status.get("seconds", 0.0))
         print(f"{record.name}: going on from step {state.step:,}", flush=True)
     else:
-        record.begin(config, provenance(device, dataset.sha256))
+        record.begin(config, provenance(device, dataset.sha256, dataset.classes))
     table = MetricsTable(record.name, config.seeds, config.optim.initial, earlier)
     events = Events(record.folder, config, state.step)
     began = time.monotonic()
@@ -112,7 +112,7 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
 def _measure(config: RunConfig, record: Record, dataset: Dataset | None, device: torch.device) -> None:
     """Do a study of theory/: under a minute, so it has no checkpoint; interrupted, it starts anew."""
     began = time.monotonic()
-    record.begin(config, provenance(device, dataset.sha256 if dataset else ""))
+    record.begin(config, provenance(device, *((dataset.sha256, dataset.classes) if dataset else ("", 0))))
     print(f"{record.name}: measuring", flush=True)
     try:
         record.write_metrics(theory.measure(config, dataset, device))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bnrepro.norm import BatchNorm, DetachedNorm, Whitening, exact_population, fold
+from bnrepro.norm import BatchNorm, DetachedNorm, Whitening, batch_statistics, exact_population, fold
 
 
 def generator() -> torch.Generator:
@@ -96,5 +96,35 @@ def test_a_folded_stack_does_what_layers_and_norms_did() -> None:
 
 
 def test_a_layer_of_another_width_is_not_folded() -> None:
-    with pytest.raises(ValueError, match=r"weight has shape \(7, 3\): BN over \(6,\) wants \(C, inputs, ...\)"):
+    with pytest.raises(ValueError, match=r"weight has shape \(7, 3\): BN over \(6,\) wants \(C, inputs\) or"):
         fold(BatchNorm((6,), 1e-5, 0.1), torch.zeros(7, 3))
+
+
+def test_what_is_no_affine_map_of_each_activation_is_not_folded() -> None:
+    with pytest.raises(ValueError, match="a Whitening does not fold"):
+        fold(Whitening((3,), 1e-3, 0.1), torch.zeros(3, 4))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"the bias has shape \(1,\): BN over \(3,\) wants \(3,\)"):
+        fold(BatchNorm((3,), 1e-5, 0.1), torch.zeros(3, 4), torch.zeros(1))
+    with pytest.raises(ValueError, match=r"the bias has shape \(3, 3\): BN over \(3, 3\) wants \(3, 1, 3\)"):
+        fold(BatchNorm((3, 3), 1e-5, 0.1), torch.zeros(3, 4, 3), torch.zeros(3, 3))
+
+
+def test_exact_statistics_do_not_depend_on_what_the_averages_were() -> None:
+    bn = BatchNorm((3,), 1e-5, 0.1)
+    batch = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    bn(batch * float("nan"))
+    with exact_population(bn, [batch]):
+        torch.testing.assert_close(bn.running_mean, batch.mean(dim=0))
+        torch.testing.assert_close(bn.running_var, batch.var(dim=0))
+    assert bn.running_mean.isnan().all()
+    with pytest.raises(ValueError, match=r"shapes \(8, 3\) and \(4, 3\)"), exact_population(bn, [batch, batch[:4]]):
+        pass
+
+
+def test_exact_statistics_leave_every_mode_as_it_was() -> None:
+    frozen = BatchNorm((3,), 1e-5, 0.1)
+    network = nn.Sequential(nn.Linear(3, 3), frozen, nn.Dropout(0.5))
+    frozen.eval()
+    with batch_statistics(network), exact_population(network, [torch.randn(8, 3)]):
+        assert not frozen.running_mean.eq(0).all()
+    assert (network.training, frozen.training, frozen.tracking, network[2].training) == (True, False, True, True)

@@ -103,13 +103,16 @@ def test_normalised_activations_have_mean_0_and_variance_1(
 @pytest.mark.parametrize(
     ("shape", "features", "eps", "words"),
     [
-        ((1, 5), (5,), 1e-5, r"\(1, 5\), 1 value per activation: in training it needs 2 or more"),
-        ((1, 5, 1, 1), (5,), 1e-5, "1 value per activation"),
+        ((1, 5), (5,), 1e-5, r"\(1, 5\): an activation has 1 of the 2 values"),
+        ((1, 5, 1, 1), (5,), 1e-5, "an activation has 1 of the 2 values"),
         ((7, 4), (5,), 1e-5, r"over 5 activations got an input of shape \(7, 4\): it must be \(B, 5\)"),
         ((5,), (5,), 1e-5, r"shape \(5,\): it must be \(B, 5\)"),
         ((7, 5), (2, 5), 1e-5, r"shape \(7, 5\): it must be \(2, B, 5\)"),
         ((3, 7, 5), (2, 5), 1e-5, r"shape \(3, 7, 5\): it must be \(2, B, 5\)"),
-        ((7, 5), (5,), -1.0, "take ε above 0"),
+        ((7, 5), (5,), -1.0, "ε is -1.0: it must be a finite number, 0 or more"),
+        ((7, 5), (5,), float("nan"), "ε is nan"),
+        ((7, 5), (5,), float("inf"), "ε is inf"),
+        ((7, 5, 2), (5,), 1e-5, r"shape \(7, 5, 2\): it must be \(B, 5\), or with H, W"),
     ],
 )
 def test_what_does_not_fit_is_refused(

@@ -111,8 +111,8 @@ class StatisticsConfig(NormConfig):
         require_positive("norm.eps", self.eps)
         require(0 < self.momentum <= 1, "norm.momentum", self.momentum, "above 0 and at most 1")
         require(self.population in ("exact", "moving"), "norm.population", self.population, "exact or moving")
-        allowed = "1 mini-batch or more"
-        require(self.population_batches >= 1, "norm.population_batches", self.population_batches, allowed)
+        allowed = "from 1 to 1000000 mini-batches"
+        require(1 <= self.population_batches <= 10**6, "norm.population_batches", self.population_batches, allowed)
 
 
 @dataclass

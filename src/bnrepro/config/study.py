@@ -1,6 +1,7 @@
 """Settings of what a run does: train, or measure a statement of Sec. 2 or 3."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from omegaconf import MISSING
@@ -14,10 +15,17 @@ class StudyConfig:
 
     name: str = MISSING
 
+    def require_name(self, name: str) -> None:
+        """Refuse a name that is another study's."""
+        require(self.name == name, "study.name", self.name, f"{name}; choose another study with study=")
+
 
 @dataclass
 class TrainingConfig(StudyConfig):
     """Train one network and watch it."""
+
+    def __post_init__(self) -> None:
+        self.require_name("training")
 
 
 @dataclass
@@ -27,6 +35,7 @@ class ExactConfig(StudyConfig):
     trials: int = MISSING
 
     def __post_init__(self) -> None:
+        self.require_name("exact")
         require(self.trials >= 1, "study.trials", self.trials, "1 or more")
 
 
@@ -37,8 +46,9 @@ class NaiveDriftConfig(StudyConfig):
     lr_factors: list[float] = MISSING
 
     def __post_init__(self) -> None:
-        good = bool(self.lr_factors) and all(math.isfinite(f) and f > 0 for f in self.lr_factors)
-        require(good, "study.lr_factors", self.lr_factors, "a list of finite numbers above 0")
+        self.require_name("naive_drift")
+        good = _different(self.lr_factors) and all(math.isfinite(f) and f > 0 for f in self.lr_factors)
+        require(good, "study.lr_factors", self.lr_factors, "a list of different finite numbers above 0")
 
 
 @dataclass
@@ -53,9 +63,10 @@ class JacobianConfig(StudyConfig):
     examples: int = MISSING
 
     def __post_init__(self) -> None:
-        good = bool(self.depths) and min(self.depths) >= 2
-        require(good, "study.depths", self.depths, "a list of whole numbers, each 2 or more")
-        require(self.width >= 2, "study.width", self.width, "2 units or more")
+        self.require_name("jacobian")
+        good = _different(self.depths) and min(self.depths) >= 2 and max(self.depths) <= 1000
+        require(good, "study.depths", self.depths, "a list of different whole numbers from 2 to 1000")
+        require(2 <= self.width <= 10_000, "study.width", self.width, "from 2 to 10000 units")
         require(self.examples >= 1, "study.examples", self.examples, "1 example or more")
 
 
@@ -67,8 +78,9 @@ class WhiteningCostConfig(StudyConfig):
     rounds: int = MISSING
 
     def __post_init__(self) -> None:
-        good = len(set(self.widths)) >= 2 and min(self.widths) >= 2
-        require(good, "study.widths", self.widths, "a list of two or more widths, each 2 or more")
+        self.require_name("whitening_cost")
+        good = len(self.widths) >= 2 and _different(self.widths) and min(self.widths) >= 2 and max(self.widths) <= 8192
+        require(good, "study.widths", self.widths, "a list of two or more different widths, each from 2 to 8192")
         require(self.rounds >= 3, "study.rounds", self.rounds, "3 or more")
 
 
@@ -79,5 +91,11 @@ class PopulationConfig(StudyConfig):
     batch_sizes: list[int] = MISSING
 
     def __post_init__(self) -> None:
-        good = bool(self.batch_sizes) and min(self.batch_sizes) >= 2
-        require(good, "study.batch_sizes", self.batch_sizes, "a list of batch sizes, each 2 or more")
+        self.require_name("population")
+        good = _different(self.batch_sizes) and min(self.batch_sizes) >= 2 and max(self.batch_sizes) <= 10_000
+        require(good, "study.batch_sizes", self.batch_sizes, "a list of different batch sizes from 2 to 10000")
+
+
+def _different(values: Sequence[float]) -> bool:
+    """Say whether there are values and none is there twice."""
+    return bool(values) and len(set(values)) == len(values)

@@ -22,13 +22,18 @@ def fold(norm: BatchNorm, weight: Tensor, bias: Tensor | None = None) -> tuple[T
         bias: (C,), or (R, 1, C) for a stack.
 
     Raises:
-        ValueError: the layer has not the norm's number of outputs.
+        ValueError: ``norm`` is no BN, or the layer's weight or bias has not its number of outputs.
     """
+    if not isinstance(norm, BatchNorm):
+        raise ValueError(f"only BN is one affine map per activation: a {type(norm).__name__} does not fold")
     stacked = len(norm.shape) == 2
     outputs = torch.Size([weight.shape[0], weight.shape[-1]] if stacked else weight.shape[:1])
-    if weight.dim() < 2 or outputs != norm.shape:
-        wanted = "(R, inputs, C)" if stacked else "(C, inputs, ...)"
+    if weight.dim() not in ((3,) if stacked else (2, 4)) or outputs != norm.shape:
+        wanted = "(R, inputs, C)" if stacked else "(C, inputs) or (C, inputs, height, width)"
         raise ValueError(f"the weight has shape {tuple(weight.shape)}: BN over {tuple(norm.shape)} wants {wanted}")
+    fitting = (norm.shape[0], 1, norm.shape[1]) if stacked else tuple(norm.shape)
+    if bias is not None and tuple(bias.shape) != fitting:
+        raise ValueError(f"the bias has shape {tuple(bias.shape)}: BN over {tuple(norm.shape)} wants {fitting}")
     scale, shift = affine(norm)
     if stacked:
         scale, shift = scale.unsqueeze(1), shift.unsqueeze(1)

@@ -1,5 +1,6 @@
 """Normalisation as a layer: in training by the mini-batch, in inference by the population (Algorithm 2)."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,9 @@ class Normalisation(nn.Module):
     Algorithm 2's exact estimates in their place. ``momentum`` is the framework's: the weight of the newest mini-batch,
     one minus the decay that other frameworks call momentum.
 
+    Values that are not finite pass through into the output and the averages, for a replica that diverges must leave
+    the others of its stack alone; transform.batch_norm refuses them.
+
     Shapes:
         ``shape`` is (C,), or (R, C) for a stack of R replicas; the input and output are (B, C) or (B, C, H, W),
         with R in front where there is a stack. ``running_mean`` and ``running_var`` are of ``shape``.
@@ -28,8 +32,12 @@ class Normalisation(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], eps: float, momentum: float) -> None:
         super().__init__()
-        if eps <= 0:
-            raise ValueError(f"ε is {eps}: it must be above 0, or an activation that never varies is divided by zero")
+        if not 0 < eps < math.inf:
+            raise ValueError(f"ε is {eps}: it must be finite and above 0, or what never varies is divided by zero")
+        if not (1 <= len(shape) <= 2 and all(n >= 1 for n in shape)):
+            raise ValueError(f"the shape of the activations is {tuple(shape)}: it must be (C,), or (R, C) for a stack")
+        if not 0 < momentum <= 1:
+            raise ValueError(f"momentum is {momentum}: the weight of the newest mini-batch is above 0 and at most 1")
         self.shape = torch.Size(shape)
         self.eps = eps
         self.momentum = momentum
@@ -156,7 +164,8 @@ class Whitening(Normalisation):
 def batch_statistics(model: nn.Module) -> Iterator[None]:
     """Within this context ``model`` normalises as in training, no moving average moves and nothing is dropped out."""
     norms = [module for module in model.modules() if isinstance(module, Normalisation)]
-    was_training = model.training
+    training = {module: module.training for module in model.modules()}
+    tracking = [norm.tracking for norm in norms]
     model.eval()
     for norm in norms:
         norm.train()
@@ -164,6 +173,7 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for norm in norms:
-            norm.tracking = True
-        model.train(was_training)
+        for norm, was_tracking in zip(norms, tracking, strict=True):
+            norm.tracking = was_tracking
+        for module, was_training in training.items():
+            module.training = was_training

@@ -18,26 +18,27 @@ def exact_population(model: nn.Module, batches: Iterable[Tensor]) -> Iterator[No
     layers are estimated in one pass. Afterwards the moving averages stand again.
 
     Args:
-        model: any network.
+        model: any network whose normalisations are this package's.
         batches: its inputs, mini-batches of equal size.
 
     Raises:
-        ValueError: there is no mini-batch.
+        ValueError: there is no mini-batch, or their sizes differ.
     """
     norms = [module for module in model.modules() if isinstance(module, Normalisation)]
     kept = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]
-    momenta = [norm.momentum for norm in norms]
-    was_training = model.training
+    settings = [(norm.momentum, norm.tracking) for norm in norms]
+    training = {module: module.training for module in model.modules()}
     try:
         _estimate(model, norms, batches)
         model.eval()
         yield
     finally:
-        for norm, buffers, momentum in zip(norms, kept, momenta, strict=True):
-            norm.momentum = momentum
+        for norm, buffers, setting in zip(norms, kept, settings, strict=True):
+            norm.momentum, norm.tracking = setting
             for name, buffer in norm.named_buffers():
                 buffer.copy_(buffers[name])
-        model.train(was_training)
+        for module, was_training in training.items():
+            module.training = was_training
 
 
 @torch.no_grad()
@@ -46,11 +47,19 @@ def _estimate(model: nn.Module, norms: list[Normalisation], batches: Iterable[Te
     model.eval()  # so that nothing is dropped out
     for norm in norms:
         norm.train()
+        norm.tracking = True
         norm.momentum = 1.0  # the buffers are then the last mini-batch's own mean and m/(m-1) times its variance
     buffers = [buffer for norm in norms for buffer in norm.buffers()]
     sums = [torch.zeros_like(buffer) for buffer in buffers]
-    count = 0
+    count, size = 0, None
     for batch in batches:
+        if size not in (None, batch.shape):
+            raise ValueError(
+                f"mini-batches have shapes {tuple(size)} and {tuple(batch.shape)}: they must be of one size"
+            )
+        size = batch.shape
+        for buffer in buffers:
+            buffer.zero_()  # whatever the averages were, not finite perhaps, they do not enter
         model(batch)
         count += 1
         for total, buffer in zip(sums, buffers, strict=True):

@@ -3,6 +3,7 @@
 The framework's fused kernel computes the same; this is the text beside the paper, and the oracle of the other.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -69,14 +70,16 @@ def batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> tuple[Tens
         ValueError: shapes do not fit, there is one value per activation, x is not finite, or ε would let something be
             divided by zero.
     """
+    if not 0 <= eps < math.inf:
+        raise ValueError(f"ε is {eps}: it must be a finite number, 0 or more")
     check_mini_batch(x, gamma.shape)
     if beta.shape != gamma.shape:
         raise ValueError(f"β has shape {tuple(beta.shape)}: it must have γ's, {tuple(gamma.shape)}")
     if not torch.isfinite(x).all():
         raise ValueError(f"the input of shape {tuple(x.shape)} has values that are not finite; BN needs finite ones")
     y, mean, variance = transform(x, gamma, beta, eps)
-    if eps < 0 or (eps == 0 and not (variance > 0).all()):
-        raise ValueError(f"ε is {eps} and the smallest variance {variance.min():g}: take ε above 0, to divide by more")
+    if eps == 0 and not (variance > 0).all():
+        raise ValueError(f"ε is 0 and the smallest variance {variance.min():g}: take ε above 0, to divide by more")
     return y, mean, variance
 
 
@@ -105,14 +108,18 @@ def check_mini_batch(x: Tensor, shape: Size, training: bool = True) -> None:
     """Check that x is a mini-batch of activations of ``shape``, (C,) or (R, C).
 
     Raises:
-        ValueError: the rank or the number of activations differs, or in training there is one value per activation.
+        ValueError: the rank, the number of activations or the kind of number does not fit, or in training there is
+            one value per activation.
     """
     *stack, features = shape
     seen = tuple(x.shape)
-    fits = len(seen) > len(shape) and list(seen[: len(stack)]) == stack and seen[len(stack) + 1] == features
+    rank = len(shape) + 1
+    fits = len(seen) in (rank, rank + 2) and list(seen[: len(stack)]) == stack and seen[len(stack) + 1] == features
     if not fits:
         wanted = f"({', '.join([*map(str, stack), 'B', str(features)])}), or with H, W behind for feature maps"
         raise ValueError(f"BN over {features} activations got an input of shape {seen}: it must be {wanted}")
+    if not x.is_floating_point():
+        raise ValueError(f"BN got an input of {x.dtype}: it must be of floating point numbers")
     m = x.numel() // shape.numel()
     if training and m < 2:
-        raise ValueError(f"BN got an input of shape {seen}, {m} value per activation: in training it needs 2 or more")
+        raise ValueError(f"BN got an input of shape {seen}: an activation has {m} of the 2 values that it needs")

@@ -17,6 +17,16 @@ STEPS = 50_000  # Sec. 4.1
 FINAL_ACCURACY = {"mlp": 0.972, "mlp_bn": 0.982}  # Fig. 1a, at the right end
 STEPS_TO_BASELINE = 15_500  # Fig. 1a: where the curve with BN crosses the other's final accuracy
 
+INCEPTION = {  # Fig. 3: steps to Inception's maximum (in millions; None: never) and the maximum itself
+    "inception": (31.0, 0.722),
+    "bn_baseline": (13.3, 0.727),
+    "bn_x5": (2.1, 0.730),
+    "bn_x30": (2.7, 0.748),
+    "bn_x5_sigmoid": (None, 0.698),
+}
+AT_1M = {"bn_x5": 0.697, "bn_x30": 0.664}  # Fig. 2, accuracy at 1 million steps, read off the curves
+CHANCE = 0.001  # of ImageNet's 1,000 classes
+
 _NETWORKS = {"without_bn": "mlp", "with_bn": "mlp_bn"}
 
 
@@ -30,6 +40,12 @@ def figure_1a() -> pd.DataFrame:
 def figure_1bc() -> pd.DataFrame:
     """Return the printed percentiles: network, percentile, fraction_of_training, input_value."""
     return _read("fig1bc_sigmoid_input_percentiles.csv")
+
+
+@cache
+def figure_2() -> pd.DataFrame:
+    """Return the printed single-crop validation accuracy: network, step, validation_accuracy."""
+    return pd.read_csv(Path(__file__).parent / "fig2_validation_accuracy.csv")
 
 
 def _read(name: str) -> pd.DataFrame:

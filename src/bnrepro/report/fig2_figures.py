@@ -1,0 +1,126 @@
+"""The figures of Section 4.2: from tables to pictures."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from bnrepro import paper
+from bnrepro.claims.fig2 import INCEPTION, curves, maximum, steps_to_inception
+from bnrepro.report.style import COLOURS, GREY, canvas, label, mean_and_band, setting
+
+STYLE = {  # name, colour (Okabe & Ito), line
+    "inception": ("Inception", COLOURS["mlp"], "-"),
+    "bn_baseline": ("BN-Baseline", COLOURS["mlp_bn"], "-"),
+    "bn_x5": ("BN-x5", "#009E73", "-"),
+    "bn_x30": ("BN-x30", "#CC79A7", "-"),
+    "bn_x5_sigmoid": ("BN-x5-Sigmoid", "#56B4E9", "-"),
+    "inception_x5": ("Inception at x5", "#E69F00", "--"),
+    "inception_sigmoid": ("Inception, sigmoid", GREY, "--"),
+}
+BANDS = ("inception", "bn_baseline")  # the pair that differs in BN alone
+
+
+def figure_2(accuracy: pd.DataFrame) -> Figure:
+    """Draw Fig. 2: test accuracy over training, where each network reaches Inception's maximum, the paper's beside."""
+    figure, (ours, printed) = canvas(7.2, 3.9, 2, width_ratios=[2.6, 1])
+    level = maximum(accuracy, INCEPTION).mean()
+    for network, (name, colour, line) in STYLE.items():
+        by_seed = curves(accuracy, network)
+        if by_seed.empty:
+            continue
+        mean, low, high = mean_and_band(by_seed)
+        ours.fill_between(by_seed.index, low, high, color=colour, alpha=0.2, linewidth=0)
+        ours.plot(by_seed.index, mean, line, color=colour, linewidth=1.3, label=name)
+        reached = steps_to_inception(accuracy, network)
+        if len(reached) and reached.notna().all():
+            ours.plot(reached.mean(), level, "D", color=colour, markeredgecolor="white", markersize=6, zorder=5)
+    ours.axhline(level, color="black", linewidth=0.7, linestyle=(0, (4, 2)))
+    ours.set_ylim(bottom=0)
+    label(ours, "ours; diamonds: steps to Inception's maximum", "training steps", "test accuracy")
+    for printed_network, rows in paper.figure_2().groupby("network", sort=False):
+        _, colour, line = STYLE[str(printed_network)]
+        printed.plot(rows["step"] / 1e6, rows["validation_accuracy"], line, color=colour, linewidth=1.1)
+    printed.axhline(paper.INCEPTION[INCEPTION][1], color="black", linewidth=0.7, linestyle=(0, (4, 2)))
+    printed.set_ylim(0.4, 0.8)
+    label(printed, "the paper's, ImageNet", "million steps")
+    _legend(figure, ours, columns=4)
+    figure.suptitle(f"Figure 2: {setting(accuracy)}; mean and 95 % t interval", fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+def base_rate(table: pd.DataFrame) -> Figure:
+    """Draw held-out accuracy of Inception without BN over learning rates: each seed, and the mean."""
+    figure, (ax,) = canvas(4.8, 2.9)
+    for column, name, marker in (("held_out_last", "at the end", "o"), ("held_out_best", "best", "^")):
+        mean = table.groupby("lr")[column].mean()
+        colour = COLOURS["mlp"] if column == "held_out_last" else GREY
+        ax.plot(mean.index, mean, "-", color=colour, linewidth=1.3, label=f"{name}, mean")
+        ax.plot(table["lr"], table[column], marker, color=colour, markersize=3.5, alpha=0.7)
+    ax.set_xscale("log")
+    ax.set_xticks(sorted(table["lr"].unique()))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    ax.minorticks_off()
+    ax.legend(fontsize=7.5, frameon=False)
+    label(ax, "", "learning rate of Inception without BN", "held-out accuracy")
+    figure.suptitle(f"The base rate: {setting(table)}", fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+def blocks(table: pd.DataFrame) -> Figure:
+    """Draw percentiles of the inputs of some blocks' nonlinearities over training, with and without BN."""
+    order = list(table["layer"].unique())
+    chosen = [order[i] for i in np.unique(np.linspace(0, len(order) - 1, 4).round().astype(int))]
+    figure, axes = canvas(7.2, 2.9, len(chosen))
+    for ax, layer in zip(axes, chosen, strict=True):
+        for network in BANDS:
+            _band(ax, table[(table["layer"] == layer) & (table["network"] == network)], network)
+        label(ax, f"block {layer}" if layer != "stem" else layer, "steps")
+    axes[0].set_ylabel("input of the ReLUs", fontsize=9)
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=7.5, frameon=False
+    )
+    figure.suptitle(f"Distributions in Inception: {_of_first_seed(table)}", fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+def _legend(figure: Figure, ax: Axes, columns: int) -> None:
+    handles = ax.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=columns, fontsize=7.5, frameon=False)
+
+
+def _band(ax: Axes, rows: pd.DataFrame, network: str) -> None:
+    name, colour, _ = STYLE[network]
+    wide = rows.pivot(index="step", columns="percentile", values="value")
+    if not wide.empty:
+        ax.fill_between(wide.index, wide[15], wide[85], color=colour, alpha=0.2, linewidth=0)
+        ax.plot(wide.index, wide[50], color=colour, linewidth=1.3, label=f"{name}: median, 15 to 85 %")
+
+
+def _of_first_seed(table: pd.DataFrame) -> str:
+    data, scale = table["data"].iloc[0], table["scale"].iloc[0]
+    return f"{data}, scale {scale}, seed {table['seed'].iloc[0]}"
+
+
+def drift(table: pd.DataFrame) -> Figure:
+    """Draw the stability measure of Fig. 1b,c over the depth of the network: mean and interval over seeds."""
+    figure, axes = canvas(7.2, 3.1, 2)
+    order = list(table["layer"].unique())
+    for ax, measure in zip(axes, ("median_drift", "spread_drift"), strict=True):
+        for network, (name, colour, line) in STYLE.items():
+            rows = table[table["network"] == network]
+            by_seed = rows.pivot(index="layer", columns="seed", values=measure)
+            if by_seed.empty or by_seed.isna().to_numpy().any():
+                continue
+            mean, low, high = mean_and_band(by_seed.loc[order])
+            ax.fill_between(range(len(order)), low.clip(0), high, color=colour, alpha=0.15, linewidth=0)
+            ax.plot(range(len(order)), mean, line, color=colour, linewidth=1.2, label=name)
+        ax.set_xticks(range(len(order)), order, fontsize=7, rotation=45)
+        ax.set_ylim(bottom=0)
+        label(ax, f"drift of the {measure.removesuffix('_drift')}", "block", "range / mean spread")
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7.5, frameon=False
+    )
+    figure.suptitle(f"Stability over depth: {setting(table)}", fontsize=9, x=0.01, ha="left")
+    return figure

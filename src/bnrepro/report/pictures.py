@@ -1,0 +1,150 @@
+"""Which figures the report shows, and what a reader must know to read each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from bnrepro.report import fig2_figures, figures, theory_figures
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure, the tables that it needs, and what a reader must know to read it."""
+
+    name: str
+    tables: tuple[str, ...]
+    draw: Callable[..., Figure]
+    caption: str
+
+
+TRAINED = [
+    Picture(
+        "fig1a",
+        ("fig1_accuracy",),
+        figures.figure_1a,
+        "Test accuracy of the network with and without BN over training (Fig. 1a): mean over the seeds, the 95 % "
+        "Student t interval of the mean as a band, the paper's printed curves dashed. For the claims, curves are "
+        "smoothed by a running mean of the last five evaluations, which delays a crossing by two of them.",
+    ),
+    Picture(
+        "fig1bc",
+        ("fig1_percentiles",),
+        figures.figure_1bc,
+        "The 15th, 50th and 85th percentile of the input of one typical sigmoid of the last hidden layer over "
+        "training (Fig. 1b,c). Typical is the unit whose median drifts as much as the median of its layer. With BN "
+        "the inputs are normalised by the statistics of the examples watched. The paper's unit is one of another "
+        "network.",
+    ),
+    Picture(
+        "fig1_drift",
+        ("fig1_drift",),
+        figures.drift,
+        "How far the median and the spread (85th minus 15th percentile) of every last-hidden-layer sigmoid's input "
+        "move over training: their range over 100 points of training, divided by the mean spread. All seeds together; "
+        "the axes leave out the most extreme half per cent. Dashed: the same measure on the printed sigmoids.",
+    ),
+    Picture(
+        "fig1_calibrate_grid",
+        ("fig1_calibrate",),
+        figures.calibration_grid,
+        "The settings that the paper does not give: root mean square distance between the mean test accuracy of the "
+        "network without BN and its printed curve. The square marks the nearest setting, which Figure 1 uses. "
+        "Three seeds: the distance of such a mean curve varies by about 0.001 with the choice of seeds, and settings "
+        "along the diagonal are nearly as near, so the learning rate is known to about a factor of two. "
+        "Darker is nearer, on a logarithmic scale.",
+    ),
+    Picture(
+        "fig1_calibrate_curves",
+        ("fig1_calibrate", "fig1_calibrate_curves"),
+        figures.calibration_curves,
+        "The curves behind the grid.",
+    ),
+    Picture(
+        "fig1_tuned",
+        ("fig1_tuned",),
+        figures.tuned,
+        "Final accuracy at each learning rate, on training images kept aside (dotted) and on the test set "
+        "(solid): mean and 95 % Student t interval over the seeds. Each network's rate is chosen on the images kept "
+        "aside; the test set is read there. Only the rate is chosen: the initial scale stays that of Figure 1.",
+    ),
+    Picture(
+        "theory_naive_drift",
+        ("theory_naive_drift",),
+        theory_figures.naive_drift,
+        "Section 2's mistake. Left: a layer that adds b to its input and subtracts the mean, the mean kept outside the "
+        "gradient; b grows by the same amount at every step and the loss does not change (first seed). Middle and "
+        "right: the same in the network of Fig. 1, norm of all hidden layers' biases and training loss, mean and 95 % "
+        "interval over seeds. In the arm BN a bias is kept before BN: what it has is rounding.",
+    ),
+    Picture(
+        "theory_jacobian",
+        ("theory_jacobian",),
+        theory_figures.jacobian,
+        "Section 3.3's conjecture. Left and middle: singular values of the Jacobian from one layer's normalised "
+        "activation to the next one's at single examples, the mini-batch's statistics held; quartiles (bars) and 5 to "
+        "95 % (lines), mean over layers and seeds; red without BN, blue with BN. Half of a ReLU's values are 0 and lie "
+        "below the axis; of a square Gaussian matrix 69 % are within [1/2, 2]. Right: squared norm of the gradient "
+        "with respect to the nonlinearity's input, relative to the last layer's, and the factor per layer towards the "
+        "input; dashed π/(π-1), which later theory finds for wide ReLU layers with BN (Yang et al. 2019, "
+        "arXiv 1902.08129).",
+    ),
+    Picture(
+        "theory_population",
+        ("theory_population",),
+        theory_figures.population,
+        "Algorithm 2's exact population statistics, over 200 training mini-batches, against moving averages with the "
+        "weight 0.1 for the newest mini-batch. Early in training the averages still hold their initial values and "
+        "mislead.",
+    ),
+]
+RANDOM = [
+    Picture(
+        "theory_scale_invariance",
+        ("theory_exact",),
+        theory_figures.scale_invariance,
+        "Section 3.3: with ε = 0 the scale a of the weights changes nothing but rounding; with ε above 0 it does where "
+        "the variance of aWu comes near ε. Median and range over random weights and inputs.",
+    ),
+    Picture(
+        "theory_whitening_cost",
+        ("theory_whitening_cost",),
+        theory_figures.whitening_cost,
+        "What Sec. 2 gives as the reason against full whitening. Left: forward and backward pass of the layer alone. "
+        "Right: Algorithm 2's last line, BN at inference folded into the linear layer before it.",
+    ),
+]
+INCEPTION = [
+    Picture(
+        "fig2",
+        ("fig2_accuracy",),
+        fig2_figures.figure_2,
+        "Test accuracy of the Inception networks over training (Fig. 2), single crop, smoothed by a running mean of "
+        "five evaluations: mean over the seeds and 95 % Student t interval. Dashed: the mean of Inception's maxima; "
+        "a diamond marks the mean number of steps after which a network reaches it, where every seed does. Right: "
+        "the paper's own curves.",
+    ),
+    Picture(
+        "fig2_base_rate",
+        ("fig2_base_rate",),
+        fig2_figures.base_rate,
+        "The rate that x5 and x30 are multiples of: accuracy of Inception without BN on training images that it does"
+        " not train on. Points are seeds. The best rate by the mean at the end is taken.",
+    ),
+    Picture(
+        "fig2_blocks",
+        ("fig2_blocks",),
+        fig2_figures.blocks,
+        "The 15th, 50th and 85th percentile of the inputs of a block's last nonlinearities over training, all "
+        "positions and maps together, with BN (blue) and without (red), all else equal. With BN the inputs are "
+        "normalised by the statistics of the images watched.",
+    ),
+    Picture(
+        "fig2_drift",
+        ("fig2_drift",),
+        fig2_figures.drift,
+        "The stability measure of Fig. 1b,c for every block: how far the median and the spread of an input move over"
+        " training, in units of the mean spread; the median over 16 maps of the block, mean and 95 % interval over "
+        "seeds.",
+    ),
+]

@@ -1,0 +1,42 @@
+"""From runs' records to the tables in results/: tidy, small enough to commit, without torch.
+
+Every row names its data and scale. A table belongs to one data set and one experiment and lies in
+``results/<data>/``, so that results on other data never overwrite MNIST's.
+"""
+
+from collections.abc import Callable
+
+from bnrepro.record import Record
+from bnrepro.tables.base import HANDWRITTEN, RANDOM, Tables, data_of, present, rank, read, read_all, runs, write
+from bnrepro.tables.fig1 import fig1, fig1_calibrate, fig1_tuned, rms_to_paper, theory
+from bnrepro.tables.fig2 import fig2, fig2_base_rate
+
+__all__ = [
+    "BUILDERS",
+    "HANDWRITTEN",
+    "RANDOM",
+    "Tables",
+    "data_of",
+    "fig1",
+    "fig1_calibrate",
+    "fig1_tuned",
+    "fig2",
+    "fig2_base_rate",
+    "present",
+    "rank",
+    "read",
+    "read_all",
+    "rms_to_paper",
+    "runs",
+    "theory",
+    "write",
+]
+
+BUILDERS: dict[str, Callable[[list[Record]], Tables]] = {
+    "fig1": fig1,
+    "fig1_calibrate": fig1_calibrate,
+    "fig1_tuned": fig1_tuned,
+    "fig2": fig2,
+    "fig2_base_rate": fig2_base_rate,
+    "theory": theory,
+}

@@ -1,0 +1,110 @@
+"""What all tables have: the labels of their rows, the list of the runs behind them, their files."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from bnrepro.errors import BadInput
+from bnrepro.files import write_atomically
+from bnrepro.record import Record
+
+Tables = dict[str, pd.DataFrame]
+SETTINGS = {  # columns of runs.csv and of the calibration: what a run was
+    "network": "network",
+    "encoding": "data.encoding",
+    "threshold": "data.threshold",
+    "held_out": "data.held_out",
+    "init_std": "model.init_std",
+    "lr": "optim.lr",
+    "batch_size": "batch_size",
+    "steps": "steps",
+}
+
+
+RANDOM = "random"  # the data of studies that draw their own numbers
+HANDWRITTEN = ("mnist", "digits")  # of fully connected networks; all others are images for Inception
+_ORDER = ("mnist", RANDOM, "digits", "imagenet", "cifar10", "cifar10_jpeg")  # of the report
+
+
+def rank(data: str) -> str:
+    """Return what sorts data sets as the report shows them: the paper's first, others by name."""
+    return f"{_ORDER.index(data)}" if data in _ORDER else f"~{data}"
+
+
+def present(results: Path) -> list[str]:
+    """List the data sets that have tables in ``results``, in the report's order."""
+    return sorted({path.parent.name for path in results.glob("*/*.csv")}, key=rank)
+
+
+def data_of(record: Record) -> str:
+    """Name the data that a run's numbers speak of."""
+    return str(record.config["data.name"]) if record.provenance["data_sha256"] else RANDOM
+
+
+def runs(records: list[Record], commands: list[str]) -> pd.DataFrame:
+    """Say of each run what it was, how it ended, what made it and where."""
+    rows = []
+    for record, command in zip(records, commands, strict=True):
+        config, status, made = record.config, record.status, record.provenance
+        rows.append(
+            {
+                "data": data_of(record),
+                "scale": config["scale"],
+                "experiment": config["experiment"],
+                "study": config["study.name"],
+                "run": record.folder.name,
+                **settings(record),
+                "seeds": " ".join(map(str, config["seeds"])),
+                "status": status["status"],
+                "diverged": " ".join(f"{seed}@{step}" for seed, step in status["diverged"].items()),
+                "seconds": status["seconds"],
+                "command": command,
+                "commit": made["commit"],
+                "dirty": made["dirty"],
+                "device": made["device"],
+                "threads": made["threads"],
+                "python": made["python"],
+                "torch": made["versions"]["torch"],
+                "data_sha256": made["data_sha256"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def settings(record: Record) -> dict[str, str]:
+    """Return what a run was; empty where a setting is not its data set's or network's."""
+    config = record.config
+    return {column: config.get(key, "") for column, key in SETTINGS.items()}
+
+
+def labelled(table: pd.DataFrame, record: Record, network: bool = True) -> pd.DataFrame:
+    """Put data, scale and, where a run has one, the network in front of every row."""
+    config = record.config
+    labels = {"data": data_of(record), "scale": config["scale"]}
+    if network:
+        labels["network"] = config["network"]
+    rest = [column for column in table.columns if column not in labels]
+    return table.assign(**labels)[[*labels, *rest]]
+
+
+def write(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, atomically, with as many digits as the measurement deserves."""
+    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_atomically(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a table that :func:`write` wrote.
+
+    Raises:
+        BadInput: it is missing or damaged.
+    """
+    try:
+        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} is missing or damaged ({error}); restore it or run make reproduce") from error
+
+
+def read_all(folder: Path) -> Tables:
+    """Read every table of one data set."""
+    return {path.stem: read(path) for path in sorted(folder.glob("*.csv"))}

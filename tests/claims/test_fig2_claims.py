@@ -1,0 +1,130 @@
+"""The claims of Figure 2 on tables made by hand: a case for each verdict."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bnrepro import paper
+from bnrepro.claims import Outcome, about, fig2
+from bnrepro.claims.claim import judge
+
+STEPS = np.arange(100, 10_001, 100)
+
+
+def ramp(network: str, seed: int, reaches: int, top: float) -> pd.DataFrame:
+    """Return a curve that rises linearly from chance to ``top`` at step ``reaches`` and stays there."""
+    accuracy = 0.1 + (top - 0.1) * np.minimum(STEPS / reaches, 1)
+    return pd.DataFrame({"network": network, "seed": seed, "step": STEPS, "accuracy": accuracy})
+
+
+def table(seeds: int = 3, **networks: tuple[int, float]) -> pd.DataFrame:
+    """Return the curves of some networks; seeds differ a little."""
+    pieces = [
+        ramp(network, seed, reaches + 100 * seed, top + 0.0001 * seed)
+        for network, (reaches, top) in networks.items()
+        for seed in range(seeds)
+    ]
+    return pd.concat(pieces, ignore_index=True).assign(data="shapes", scale="cpu", classes=10)
+
+
+def verdict(outcome: Outcome) -> str:
+    return outcome.verdict
+
+
+def test_steps_are_counted_to_inceptions_own_maximum() -> None:
+    made = table(seeds=1, inception=(8000, 0.6), bn_baseline=(2000, 0.8), bn_x5=(4000, 0.5))
+    assert fig2.maximum(made, "inception")[0] == pytest.approx(0.6)
+    # of the ramp to 0.8 in 2000 steps, 0.6 lies at 1429; the mean of five evaluations is 200 steps late
+    assert fig2.steps_to_inception(made, "bn_baseline")[0] == 1700
+    assert fig2.steps_to_inception(made, "bn_x5").isna().all()
+
+
+@pytest.mark.parametrize(
+    ("baseline", "expected"),
+    [((3000, 0.62), "reproduced"), ((800, 0.7), "direction only"), ((7500, 0.61), "not reproduced")],
+)
+def test_less_than_half_of_the_steps(baseline: tuple[int, float], expected: str) -> None:
+    assert verdict(fig2.half_steps(table(inception=(8000, 0.6), bn_baseline=baseline))) == expected
+
+
+def test_two_seeds_are_inconclusive() -> None:
+    assert verdict(fig2.half_steps(table(2, inception=(8000, 0.6), bn_baseline=(4000, 0.62)))) == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("x5", "expected"),
+    [((650, 0.7), "reproduced"), ((4000, 0.7), "direction only"), ((9000, 0.3), "not reproduced")],
+)
+def test_the_speedup(x5: tuple[int, float], expected: str) -> None:
+    made = table(inception=(8000, 0.6), bn_x5=x5)
+    outcome = fig2.speedup(made)
+    assert outcome.verdict == expected
+    if expected == "not reproduced":  # never reached: the whole training, the least that it needs
+        assert outcome.estimate.value == pytest.approx(0.83, abs=0.03)
+
+
+def test_behind_at_first_and_ahead_at_the_end() -> None:
+    made = table(inception=(8000, 0.6), bn_x5=(2000, 0.7), bn_x30=(2400, 0.718))
+    assert verdict(fig2.slower_at_first(made)) == "reproduced"
+    assert verdict(fig2.higher_at_the_end(made)) == "reproduced"
+    other = table(inception=(8000, 0.6), bn_x5=(2000, 0.7), bn_x30=(1000, 0.6))
+    assert verdict(fig2.slower_at_first(other)) == "not reproduced"
+    assert verdict(fig2.higher_at_the_end(other)) == "not reproduced"
+
+
+def test_the_order_of_the_maxima() -> None:
+    made = table(inception=(8000, 0.600), bn_baseline=(4000, 0.605), bn_x5=(2000, 0.7), bn_x30=(2000, 0.69))
+    assert verdict(fig2.higher("bn_baseline", "inception")(made)) == "reproduced"
+    assert verdict(fig2.higher("bn_x5", "bn_baseline")(made)) == "direction only"
+    assert verdict(fig2.higher("bn_x30", "bn_x5")(made)) == "not reproduced"
+
+
+@pytest.mark.parametrize(
+    ("sigmoid", "trains", "needs_bn"),
+    [
+        (0.59, "reproduced", "not reproduced"),
+        (0.2, "direction only", "not reproduced"),
+        (0.1, "not reproduced", "reproduced"),
+    ],
+)
+def test_sigmoids(sigmoid: float, trains: str, needs_bn: str) -> None:
+    networks = {"bn_x5_sigmoid": (4000, sigmoid), "inception_sigmoid": (4000, sigmoid)}
+    made = table(inception=(8000, 0.6), **networks)
+    assert verdict(fig2.sigmoid_trains(made)) == trains
+    assert verdict(fig2.sigmoid_needs_bn(made)) == needs_bn
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([3, 9, 4], "reproduced"),
+        ([None, None, None], "not reproduced"),
+        ([3, None, 4], "inconclusive"),
+        ([3, 4], "inconclusive"),
+    ],
+)
+def test_divergence(steps: list[int | None], expected: str) -> None:
+    ends = pd.DataFrame({"network": "inception_x5", "seed": range(len(steps)), "diverged_at": steps})
+    assert verdict(fig2.diverges(ends)) == expected
+
+
+def test_the_papers_own_numbers_are_its_own() -> None:
+    """The printed curves reach Inception's printed maximum where Figure 3 says, to the precision of the figure."""
+    printed = paper.figure_2()
+    for network, (millions, maximum) in paper.INCEPTION.items():
+        curve = printed[printed["network"] == network]
+        assert curve["validation_accuracy"].max() == pytest.approx(maximum, abs=0.004)
+        if millions and network != "inception":
+            first = curve.loc[curve["validation_accuracy"] >= 0.722, "step"].min() / 1e6
+            assert first == pytest.approx(millions, rel=0.12)
+    at_1m = {n: np.interp(1e6, c["step"], c["validation_accuracy"]) for n, c in printed.groupby("network")}
+    for network, value in paper.AT_1M.items():
+        assert at_1m[network] == pytest.approx(value, abs=0.003)
+
+
+def test_each_claim_has_a_row_without_runs_too() -> None:
+    rows = judge(about("shapes"), {}, "shapes")
+    assert set(rows["verdict"]) == {"not run"}
+    assert rows["id"].is_unique
+    named = {"bn-half-steps", "x5-speedup", "sigmoid-trains", "sigmoid-needs-bn", "x5-diverges-without-bn"}
+    assert named <= set(rows["id"])

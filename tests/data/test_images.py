@@ -1,0 +1,318 @@
+"""Colour images: trees and their faults, the cache, augmentation, order, the embedded shapes."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bnrepro import data
+from bnrepro.compose import load
+from bnrepro.config import AugmentConfig, DataConfig
+from bnrepro.data import Examples, Sampler, dataset, shapes
+from bnrepro.data.augment import Augment, centre
+from bnrepro.data.tree_sources import lay_out
+from bnrepro.errors import BadInput
+
+PLAIN = AugmentConfig(shuffle="full", crop=0, pad=0, flip=False, photometric=0.0)
+
+
+def config(*overrides: str) -> DataConfig:
+    tree = ["network=inception", "data=image_folder", "data.folder=tree", "data.test=test"]
+    return load([*tree, *overrides]).data
+
+
+def save(path: Path, value: int, size: tuple[int, int] = (16, 16)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (value, 255 - value, 7)).save(path)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A tree of two classes: three training and two test images each, each image of one colour."""
+    for split, count in (("train", 3), ("test", 2)):
+        for label, name in enumerate(("cat", "dog")):
+            for i in range(count):
+                save(tmp_path / "tree" / split / name / f"{i}.png", 100 * label + 10 * i)
+    return tmp_path
+
+
+def only_cache(root: Path) -> Path:
+    (folder,) = [path for path in (root / ".cache").iterdir() if path.is_dir()]
+    return folder
+
+
+def test_a_tree_is_read_in_the_order_of_its_names(root: Path) -> None:
+    loaded = data.load(config(), root)
+    assert (loaded.shape, loaded.classes, len(loaded.train), len(loaded.test)) == ((3, 16, 16), 2, 6, 4)
+    assert loaded.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert loaded.train.images[:, 0, 5, 5].tolist() == [0, 10, 20, 100, 110, 120]
+    assert loaded.train.images[:, 2].unique().tolist() == [7]
+    assert loaded.train.inputs.max().item() == pytest.approx(1.0)
+
+
+def test_images_are_decoded_once_and_again_when_the_source_changes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = data.load(config(), root)
+    cached = only_cache(root)
+    with monkeypatch.context() as patch:
+        patch.setattr(data.loading.tree, "decode", None)  # would fail if it were called
+        assert data.load(config(), root).sha256 == first.sha256
+    save(root / "tree/train/cat/1.png", 77)
+    os.utime(root / "tree/train/cat/1.png", ns=(1, 1))
+    changed = data.load(config(), root)
+    assert changed.train.images[1, 0, 0, 0].item() == 77
+    assert changed.sha256 != first.sha256
+    assert only_cache(root) != cached  # the old one is gone
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "empty", "list", "gone"])
+def test_a_damaged_cache_is_built_anew(harm: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = data.load(config(), root)
+    path = only_cache(root) / "train.images.npy"
+    content = bytearray(path.read_bytes())
+    if harm == "flip":
+        content[-1] ^= 1
+        path.write_bytes(content)
+    elif harm == "list":
+        (only_cache(root) / "cache.json").write_text(json.dumps({"classes": []}))
+    elif harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(content[: len(content) // 2] if harm == "cut" else b"")
+    assert data.load(config(), root).sha256 == first.sha256
+    assert "is damaged: it is built anew" in capsys.readouterr().out
+
+
+def test_a_build_that_fails_leaves_no_cache(root: Path) -> None:
+    (root / "tree/test/dog/1.png").write_bytes(b"not an image")
+    with pytest.raises(BadInput, match=r"dog/1.png does not decode as an image"):
+        data.load(config(), root)
+    assert [path.suffix for path in (root / ".cache").iterdir()] == [".lock"]
+
+
+def test_a_damaged_image_is_skipped_only_where_that_is_asked_for(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "tree/train/dog/1.png").write_bytes((root / "tree/train/dog/0.png").read_bytes()[:-30])
+    loaded = data.load(config("data.damaged=skip"), root)
+    assert loaded.train.images[:, 0, 0, 0].tolist() == [0, 10, 20, 100, 120]
+    assert "skipped: " in capsys.readouterr().out
+    for i in range(3):
+        (root / f"tree/train/dog/{i}.png").write_bytes(b"")
+    with pytest.raises(BadInput, match=r"train/dog has no image that decodes"):
+        data.load(config("data.damaged=skip"), root)
+
+
+def one_class(tree: Path) -> None:
+    for path in sorted(tree.glob("*/dog/*")):
+        path.unlink()
+    for path in tree.glob("*/dog"):
+        path.rmdir()
+
+
+def only_in_test(tree: Path) -> None:
+    save(tree / "test/bird/0.png", 1)
+
+
+def an_empty_class(tree: Path) -> None:
+    for path in (tree / "train/dog").iterdir():
+        path.rename(path.with_suffix(".txt"))
+
+
+def mixed_sizes(tree: Path) -> None:
+    save(tree / "train/dog/2.png", 1, (20, 16))
+
+
+def no_test(tree: Path) -> None:
+    (tree / "test").rename(tree / "validation")
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (one_class, r"train has 1 class folder\(s\): two or more"),
+        (only_in_test, "train and test have different classes; in one only: bird"),
+        (an_empty_class, r"train/dog has no image \(.bmp"),
+        (mixed_sizes, r"dog/2.png is 20 x 16 pixels, the first image 16 x 16: set data.size"),
+        (no_test, r"test is not there: put the images into .*test/<class>/"),
+    ],
+)
+def test_a_tree_that_cannot_be_trained_on_is_refused(harm: Callable[[Path], None], message: str, root: Path) -> None:
+    harm(root / "tree")
+    with pytest.raises(BadInput, match=message):
+        data.load(config(), root)
+
+
+def test_a_size_brings_all_images_to_one(root: Path) -> None:
+    mixed_sizes(root / "tree")
+    save(root / "tree/train/cat/0.png", 50, (9, 30))
+    loaded = data.load(config("data.size=8"), root)
+    assert loaded.shape == (3, 8, 8)
+    assert loaded.train.images[0, 0].unique().tolist() == [50]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("data.folder=nowhere",), "nowhere is not there"),
+        (("data.held_out=6",), "data.held_out is 6: image_folder has 6 training examples"),
+        (("data.train_examples=7",), "data.train_examples is 7: there are 6"),
+        (("data.test_examples=5",), "data.test_examples is 5: there are 4"),
+    ],
+)
+def test_what_is_not_there_is_named(overrides: tuple[str, ...], message: str, root: Path) -> None:
+    with pytest.raises(BadInput, match=message):
+        data.load(config(*overrides), root)
+
+
+def test_a_crop_larger_than_the_images_is_refused(root: Path) -> None:
+    with pytest.raises(BadInput, match=r"augment.crop is 17: the images of image_folder have 16 pixels"):
+        data.load(config(), root, crop=17)
+
+
+def test_parts_do_not_overlap_and_are_fixed(root: Path) -> None:
+    loaded = data.load(config("data.held_out=2", "data.train_examples=3", "data.test_examples=3"), root)
+    train, aside = (part.inputs[:, 0, 0, 0] for part in (loaded.train, loaded.held_out))
+    assert (len(train), len(aside), len(loaded.test)) == (3, 2, 3)
+    assert not set(train.tolist()) & set(aside.tolist())
+    again = data.load(config("data.held_out=2", "data.train_examples=3"), root)
+    assert torch.equal(again.held_out.inputs, loaded.held_out.inputs)
+
+
+def test_images_that_do_not_fit_stay_where_they_are(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = data.load(config(), root)
+    monkeypatch.setattr(dataset, "fits", lambda images, device: False)
+    streamed = loaded.to(torch.device("cpu"))
+    assert streamed.train.images is loaded.train.images
+    whole, batch = (Sampler(part.train, 4, [0]).next() for part in (loaded, streamed))
+    assert torch.equal(whole.images, batch.images)
+
+
+def coloured(count: int, side: int = 12) -> Examples:
+    images = torch.randint(0, 256, (count, 3, side, side), generator=torch.Generator().manual_seed(0))
+    return Examples(images.to(torch.uint8), torch.arange(count))
+
+
+def test_a_crop_is_a_square_of_the_padded_image_each_place_as_likely() -> None:
+    x = coloured(1).images.expand(4000, 3, 12, 12)
+    augment = Augment(AugmentConfig("full", crop=0, pad=2, flip=False, photometric=0.0), seed=0)
+    out = augment(x)
+    padded = torch.nn.functional.pad(x[0].float() / 255, (2, 2, 2, 2))
+    places = {(i, j): padded[:, i : i + 12, j : j + 12] for i in range(5) for j in range(5)}
+    counts = [int((out == place).flatten(1).all(dim=1).sum()) for place in places.values()]
+    assert sum(counts) == 4000
+    assert np.abs(np.array(counts) - 160).max() < 60  # 5 standard deviations
+
+
+def test_half_of_the_images_are_mirrored() -> None:
+    x = coloured(1).images.expand(4000, 3, 12, 12)
+    out = Augment(AugmentConfig("full", 0, 0, flip=True, photometric=0.0), seed=0)(x)
+    mirrored = (out == (x.float() / 255).flip(-1)).flatten(1).all(dim=1)
+    kept = (out == x.float() / 255).flatten(1).all(dim=1)
+    assert (mirrored ^ kept).all()
+    assert abs(mirrored.float().mean().item() - 0.5) < 0.04
+
+
+def test_photometric_distortion_has_its_strength_and_0_is_none() -> None:
+    x = torch.full((20_000, 3, 2, 2), 0.4)
+    out = Augment(AugmentConfig("full", 0, 0, False, photometric=1.0), seed=0)(x)
+    brightness = out[:, 0, 0, 0] / 0.4  # of a grey image contrast and saturation change nothing
+    assert brightness.min().item() == pytest.approx(0.6, abs=0.01)
+    assert brightness.max().item() == pytest.approx(1.4, abs=0.01)
+    assert brightness.mean().item() == pytest.approx(1.0, abs=0.01)
+    weak = Augment(AugmentConfig("full", 0, 0, False, photometric=0.5), seed=0)(x)
+    torch.testing.assert_close(weak - 0.4, (out - 0.4) / 2)
+    colours = torch.rand(500, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    distorted = Augment(AugmentConfig("full", 0, 0, False, photometric=1.0), seed=0)(colours)
+    assert (distorted.min().item() >= 0, distorted.max().item() <= 1) == (True, True)
+    assert not Augment(PLAIN, 0).config.distorts
+
+
+def test_a_seed_distorts_the_same_way_and_goes_on_where_it_was() -> None:
+    settings = AugmentConfig("full", crop=8, pad=1, flip=True, photometric=1.0)
+    one, other, third = (Sampler(coloured(20), 5, [seed], settings) for seed in (3, 3, 4))
+    assert torch.equal(one.next().images, other.next().images)
+    third.load_state_dict(one.state_dict())
+    for _ in range(9):  # through the epoch's end
+        a, b = one.next(), third.next()
+        assert torch.equal(a.images, b.images)
+        assert torch.equal(a.labels, b.labels)
+    assert a.images.shape == (1, 5, 3, 8, 8)
+
+
+def meetings(shuffle: str) -> list[set[frozenset[int]]]:
+    """Return, for three epochs, which examples were in a mini-batch together."""
+    sampler = Sampler(coloured(23), 5, [0], AugmentConfig(shuffle, 0, 0, False, 0.0))
+    return [{frozenset(sampler.next().labels[0].tolist()) for _ in range(4)} for _ in range(3)]
+
+
+def test_in_shards_the_same_examples_always_meet_in_a_new_order() -> None:
+    first, second, third = meetings("shard")
+    assert first == second == third
+    assert len(first) == 4
+    assert len(set.union(*map(set, first))) == 20
+    sampler = Sampler(coloured(23), 5, [0], AugmentConfig("shard", 0, 0, False, 0.0))
+    order = [tuple(sampler.next().labels[0].tolist()) for _ in range(8)]
+    assert order[:4] != order[4:]
+    first, second, _ = meetings("full")
+    assert not first & second
+
+
+def test_the_centre_is_the_centre() -> None:
+    x = torch.arange(36).view(6, 6)
+    assert centre(x, 2).tolist() == [[14, 15], [20, 21]]
+    assert centre(x, 0) is x
+
+
+def test_shapes_are_the_same_for_a_seed_and_balanced() -> None:
+    images, labels = shapes.draw(200, [0, 0])
+    again, _ = shapes.draw(200, [0, 0])
+    assert np.array_equal(images, again)
+    assert np.bincount(labels).tolist() == [20] * 10
+    assert not np.array_equal(images, shapes.draw(200, [0, 1])[0])
+
+
+def test_a_linear_model_does_not_solve_shapes() -> None:
+    from sklearn.linear_model import RidgeClassifier
+
+    (train, train_labels), (test, test_labels) = shapes.draw(3000, [0, 0]), shapes.draw(1000, [0, 1])
+    model = RidgeClassifier(alpha=1e4).fit(train.reshape(3000, -1) / 255, train_labels)
+    assert model.score(test.reshape(1000, -1) / 255, test_labels) < 0.5
+
+
+def test_tiny_imagenets_archive_becomes_a_tree(tmp_path: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in (
+            "train/n01/images/n01_0.JPEG",
+            "train/n02/images/n02_0.JPEG",
+            "val/images/val_0.JPEG",
+            "val/images/val_1.JPEG",
+        ):
+            archive.writestr(f"tiny-imagenet-200/{name}", name)
+        archive.writestr("tiny-imagenet-200/val/val_annotations.txt", "val_0.JPEG\tn02\t0\t0\nval_1.JPEG\tn01\t0\t0\n")
+        archive.writestr("tiny-imagenet-200/test/images/test_0.JPEG", "x")
+    lay_out(tmp_path / "a.zip", tmp_path / "tree")
+    made = sorted(path.relative_to(tmp_path / "tree").as_posix() for path in (tmp_path / "tree").rglob("*.JPEG"))
+    assert made == ["train/n01/n01_0.JPEG", "train/n02/n02_0.JPEG", "val/n01/val_1.JPEG", "val/n02/val_0.JPEG"]
+    assert (tmp_path / "tree/val/n02/val_0.JPEG").read_text() == "val/images/val_0.JPEG"
+
+
+def test_an_archive_that_is_another_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tiny-imagenet-200.zip").write_bytes(b"a web page")
+    settings = load(["network=inception", "data=tiny_imagenet"]).data
+    with pytest.raises(BadInput, match="is not the official archive: its MD5 is"):
+        data.load(settings, tmp_path)
+    assert not (tmp_path / "tiny-imagenet-200").exists()
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "imagenette", "tiny_imagenet"])
+def test_without_a_download_it_is_said_where_to_put_the_data(name: str, tmp_path: Path) -> None:
+    settings = load(["network=inception", f"data={name}", "data.download=false"]).data
+    with pytest.raises(BadInput, match=r"data.download is false: put"):
+        data.load(settings, tmp_path)
