@@ -39,7 +39,7 @@ lint: $(INSTALLED) ## ruff and a strict type check
 	$(BIN)/mypy
 
 test: lint ## lint, types and tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 clean: ## remove .venv and caches (runs/, data/ and results/ stay)
 	rm -rf .venv .mypy_cache .ruff_cache src/*.egg-info

@@ -14,6 +14,7 @@ from conftest import Make
 
 STUDIES = [  # every study of Sections 2 and 3, small
     "study=exact study.trials=3",
+    "study=architecture",
     "study=whitening_cost study.widths=[64,128,256] study.rounds=3",
     "study=naive_drift steps=30",
     "study=jacobian steps=10 study.depths=[3,6]",

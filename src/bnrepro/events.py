@@ -5,14 +5,14 @@ from pathlib import Path
 import pandas as pd
 from torch.utils.tensorboard import SummaryWriter
 
-from bnrepro.config import RunConfig, flatten
+from bnrepro.config import MLPConfig, RunConfig, flatten
 from bnrepro.curves import final_accuracy, typical_bands
 from bnrepro.probes import Measurement
 
 _BAND = [f"p{percentile}" for percentile in (50, 15, 85)]  # a Margin chart takes value, lower, upper
 
 
-def _layout(layers: list[str]) -> dict[str, dict[str, list[str | list[str]]]]:
+def _layout(layers: list[str], maps: bool) -> dict[str, dict[str, list[str | list[str]]]]:
     def band(kind: str, layer: str) -> list[str | list[str]]:
         return ["Margin", [f"{kind}/{layer}/{name}" for name in _BAND]]
 
@@ -20,9 +20,12 @@ def _layout(layers: list[str]) -> dict[str, dict[str, list[str | list[str]]]]:
         "Margin",
         [f"test_accuracy/{name}" for name in ("mean", "lowest", "highest")],
     ]
+    g = "unit" if maps else "sigmoid"
+    whole = {"Input of a block, all maps": {f"{x} whole": band("block", x) for x in layers}} if maps else {}
     return {
-        "Input of the typical sigmoid (Fig. 1b,c), first seed": {layer: band("typical", layer) for layer in layers},
-        "Input of the sigmoids, median over the layer, first seed": {layer: band("layer", layer) for layer in layers},
+        f"Input of the typical {g} (Fig. 1b,c), first seed": {layer: band("typical", layer) for layer in layers},
+        f"Input of the {g}s, median over the layer, first seed": {layer: band("layer", layer) for layer in layers},
+        **whole,
         "Test accuracy (Fig. 1a): mean, lowest and highest seed": {"accuracy": accuracy},
     }
 
@@ -30,15 +33,18 @@ def _layout(layers: list[str]) -> dict[str, dict[str, list[str | list[str]]]]:
 class Events:
     """Writes scalars as they are measured; the typical unit is known, and drawn, when the run has ended."""
 
-    def __init__(self, folder: Path, config: RunConfig, start: int) -> None:
+    def __init__(self, folder: Path, config: RunConfig, layers: list[str], start: int) -> None:
         self.config = config
         self.writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
-        hidden = len(getattr(config.model, "hidden", []))
-        self.writer.add_custom_scalars(_layout([f"hidden{i}" for i in range(1, hidden + 1)]))
+        self.writer.add_custom_scalars(_layout(layers, maps=not isinstance(config.model, MLPConfig)))
 
     def add(self, step: int, measurements: list[Measurement]) -> None:
         """Write the mean over the seeds, and for percentiles the first seed's median over the layer's units."""
         for m in measurements:
+            if m.metric.startswith("block_input_p"):
+                name = m.metric.removeprefix("block_input_")
+                self.writer.add_scalar(f"block/{m.layer}/{name}", m.values[0].item(), step)
+                continue
             if m.metric.startswith("input_p"):
                 name = m.metric.removeprefix("input_")
                 self.writer.add_scalar(f"layer/{m.layer}/{name}", m.values[0].median().item(), step)

@@ -79,7 +79,7 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
     else:
         record.begin(config, provenance(device, dataset.sha256, dataset.classes))
     table = MetricsTable(record.name, config.seeds, config.optim.initial, earlier)
-    events = Events(record.folder, config, state.step)
+    events = Events(record.folder, config, list(state.model.watched()), state.step)
     began = time.monotonic()
 
     def save(status: str) -> None:

@@ -30,6 +30,7 @@ from bnrepro.config.network import (
 )
 from bnrepro.config.run import ProbesConfig, RunConfig, RuntimeConfig, flatten, identity
 from bnrepro.config.study import (
+    ArchitectureConfig,
     ExactConfig,
     JacobianConfig,
     NaiveDriftConfig,
@@ -40,6 +41,7 @@ from bnrepro.config.study import (
 )
 
 __all__ = [
+    "ArchitectureConfig",
     "AugmentConfig",
     "BatchNormConfig",
     "ColourConfig",

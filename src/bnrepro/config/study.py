@@ -29,6 +29,14 @@ class TrainingConfig(StudyConfig):
 
 
 @dataclass
+class ArchitectureConfig(StudyConfig):
+    """Count the parameters, multiply-adds and layers of Figure 5's network."""
+
+    def __post_init__(self) -> None:
+        self.require_name("architecture")
+
+
+@dataclass
 class ExactConfig(StudyConfig):
     """The exact statements of Sec. 3, each on ``trials`` random shapes and values."""
 

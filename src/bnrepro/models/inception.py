@@ -36,6 +36,7 @@ class Block:
         projection: channels of the 1x1 convolution behind the pooling, 0 where it passes through.
         stride: of the last convolution of each branch and of the pooling.
         double: whether the large field is two 3x3 convolutions.
+        pooled: whether a max pooling halves the maps before it, as between GoogLeNet's stages.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Block:
     projection: int
     stride: int = 1
     double: bool = True
+    pooled: bool = False
 
 
 FIGURE_5 = (
@@ -64,15 +66,14 @@ AS_576 = {"4c": 96, "4d": 96}  # the projections that make the depths what the f
 GOOGLENET = (  # Szegedy et al. 2014, arXiv 1409.4842, Table 1: what the appendix compares Figure 5 with
     Block("3a", 64, (96, 128), (16, 32), "max", 32, double=False),
     Block("3b", 128, (128, 192), (32, 96), "max", 64, double=False),
-    Block("4a", 192, (96, 208), (16, 48), "max", 64, double=False),
+    Block("4a", 192, (96, 208), (16, 48), "max", 64, double=False, pooled=True),
     Block("4b", 160, (112, 224), (24, 64), "max", 64, double=False),
     Block("4c", 128, (128, 256), (24, 64), "max", 64, double=False),
     Block("4d", 112, (144, 288), (32, 64), "max", 64, double=False),
     Block("4e", 256, (160, 320), (32, 128), "max", 128, double=False),
-    Block("5a", 256, (160, 320), (32, 128), "max", 128, double=False),
+    Block("5a", 256, (160, 320), (32, 128), "max", 128, double=False, pooled=True),
     Block("5b", 384, (192, 384), (48, 128), "max", 128, double=False),
 )
-POOLED_BEFORE = {"4a", "5a"}  # GoogLeNet pools between its stages; Figure 5's 3c and 4e have a stride instead
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ STEMS: dict[int, tuple[Conv | str, ...]] = {  # by how much they shrink an image
     4: (Conv(3, 64, stride=2), *_TAIL),  # for 64 pixels: 16 enter; for 32: 8, a quarter of the cost of the next
     2: (Conv(3, 64), *_TAIL),  # for 32 pixels: 16 enter
 }
+GOOGLENET_STEM = (Conv(7, 64, stride=2), MAX, *_TAIL)  # its 7x7 is not separable
 SHRINK_AFTER_STEM = 4  # blocks 3c and 4e
 LAST_BLOCKS = {"5a", "5b"}  # "the last hidden layers of the model" (Sec. 4.2.3)
 
@@ -148,6 +150,7 @@ class Inception(Network):
         norm: before every nonlinearity, or None.
         config: what the paper's comparison varies.
         seed: of the weights; the same in both arms of a comparison.
+        stem: other first layers than ``config.stem`` names, that shrink the image as much.
 
     Raises:
         BadInput: the image is too small for the stem, or the width leaves no channel.
@@ -162,6 +165,7 @@ class Inception(Network):
         norm: Norm | None,
         config: InceptionConfig,
         seed: int,
+        stem: tuple[Conv | str, ...] | None = None,
     ) -> None:
         super().__init__()
         colours, side = shape[0], min(shape[1:])
@@ -172,10 +176,10 @@ class Inception(Network):
                 f"it needs {smallest}; take a smaller stem of {sorted(STEMS)}"
             )
         self.blocks = nn.ModuleDict({"stem": nn.Sequential()})
-        channels = self._add_stem(colours, norm, config)
+        channels = self._add_stem(STEMS[config.stem] if stem is None else stem, colours, norm, config)
         side = _halved(side, int(math.log2(config.stem)))
         for row in table:
-            pools = [nn.MaxPool2d(3, 2, 1)] if row.name in POOLED_BEFORE and not row.double else []
+            pools = [nn.MaxPool2d(3, 2, 1)] if row.pooled else []
             side = _halved(side, bool(pools) + (row.stride == 2))
             each_activation = config.per_activation and row.name in LAST_BLOCKS
             normed = PerActivation.of(norm, side) if each_activation else norm
@@ -185,10 +189,10 @@ class Inception(Network):
         self.output = nn.Linear(channels, classes)
         draw_weights(self, config.init, config.init_scale, seed)
 
-    def _add_stem(self, colours: int, norm: Norm | None, config: InceptionConfig) -> int:
+    def _add_stem(self, rows: tuple[Conv | str, ...], colours: int, norm: Norm | None, config: InceptionConfig) -> int:
         unit, channels, stem = _unit(norm, config.nonlinearity), colours, self.blocks["stem"]
         assert isinstance(stem, nn.Sequential)
-        for row in STEMS[config.stem]:
+        for row in rows:
             if isinstance(row, Conv):
                 outputs = scaled(row.channels, config.width)
                 stem.append(unit(channels, outputs, row.kernel, row.stride, row.multiplier))

@@ -129,6 +129,8 @@ class Dropout(nn.Module):
 @torch.no_grad()
 def draw_weights(model: nn.Module, init: str, scale: float, seed: int) -> None:
     """Draw every convolution's and linear layer's weights, biases 0: the same for a seed with and without BN."""
+    if next(model.parameters()).is_meta:  # a network that is only counted
+        return
     stream = generator(seed, WEIGHTS)
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

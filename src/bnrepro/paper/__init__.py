@@ -24,6 +24,8 @@ INCEPTION = {  # Fig. 3: steps to Inception's maximum (in millions; None: never)
     "bn_x30": (2.7, 0.748),
     "bn_x5_sigmoid": (None, 0.698),
 }
+INCEPTION_PARAMETERS = 13.6e6  # Sec. 4.2
+GROWTH = {"layers": 9, "parameters": 1.25, "multiply_adds": 1.3}  # appendix: over GoogLeNet, by two 3x3 for a 5x5
 AT_1M = {"bn_x5": 0.697, "bn_x30": 0.664}  # Fig. 2, accuracy at 1 million steps, read off the curves
 CHANCE = 0.001  # of ImageNet's 1,000 classes
 

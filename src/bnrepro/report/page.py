@@ -53,7 +53,7 @@ def _section(results: Path, data: str, claims: pd.DataFrame, runs: pd.DataFrame)
     """Collect what the pages say about one data set, and write its figures."""
     tables = read_all(results / data)
     ours, made = claims[claims["data"] == data], runs[runs["data"] == data]
-    pictures = [_picture(results, data, picture, tables) for picture in _pictures_of(data)]
+    pictures = [_picture(results, data, picture, tables, ours) for picture in _pictures_of(data)]
     return {
         "data": data,
         "title": TITLES.get(data, data),
@@ -73,7 +73,7 @@ def _pictures_of(data: str) -> list[Picture]:
     return TRAINED if data in HANDWRITTEN else INCEPTION
 
 
-def _picture(results: Path, data: str, picture: Picture, tables: Tables) -> dict[str, Any]:
+def _picture(results: Path, data: str, picture: Picture, tables: Tables, claims: pd.DataFrame) -> dict[str, Any]:
     path = results / data / "figures" / f"{picture.name}.png"
     if not all(name in tables for name in picture.tables):
         path.unlink(missing_ok=True)
@@ -81,7 +81,14 @@ def _picture(results: Path, data: str, picture: Picture, tables: Tables) -> dict
     image = png(picture.draw(*(tables[name] for name in picture.tables)))
     write_atomically(path, lambda aside: aside.write_bytes(image))
     relative = path.relative_to(results).as_posix()
-    return {"name": picture.name, "caption": picture.caption, "path": relative, "image": image}
+    judged = claims[claims["id"].str.startswith(picture.claims) & (claims["verdict"] != "not run")]
+    return {
+        "name": picture.name,
+        "caption": picture.caption,
+        "path": relative,
+        "image": image,
+        "judged": judged.to_dict("records"),
+    }
 
 
 def _settings(runs: pd.DataFrame) -> dict[str, Any] | None:

@@ -10,12 +10,16 @@ from bnrepro.report import fig2_figures, figures, theory_figures
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, the tables that it needs, and what a reader must know to read it."""
+    """A figure, the tables that it needs, what a reader must know to read it, and what is judged by its numbers.
+
+    ``claims`` are the beginnings of the ids of the claims whose verdicts stand beside the figure.
+    """
 
     name: str
     tables: tuple[str, ...]
     draw: Callable[..., Figure]
     caption: str
+    claims: tuple[str, ...] = ()
 
 
 TRAINED = [
@@ -26,6 +30,7 @@ TRAINED = [
         "Test accuracy of the network with and without BN over training (Fig. 1a): mean over the seeds, the 95 % "
         "Student t interval of the mean as a band, the paper's printed curves dashed. For the claims, curves are "
         "smoothed by a running mean of the last five evaluations, which delays a crossing by two of them.",
+        ("fig1a-",),
     ),
     Picture(
         "fig1bc",
@@ -35,6 +40,7 @@ TRAINED = [
         "training (Fig. 1b,c). Typical is the unit whose median drifts as much as the median of its layer. With BN "
         "the inputs are normalised by the statistics of the examples watched. The paper's unit is one of another "
         "network.",
+        ("fig1b-", "fig1c-"),
     ),
     Picture(
         "fig1_drift",
@@ -75,7 +81,9 @@ TRAINED = [
         "Section 2's mistake. Left: a layer that adds b to its input and subtracts the mean, the mean kept outside the "
         "gradient; b grows by the same amount at every step and the loss does not change (first seed). Middle and "
         "right: the same in the network of Fig. 1, norm of all hidden layers' biases and training loss, mean and 95 % "
-        "interval over seeds. In the arm BN a bias is kept before BN: what it has is rounding.",
+        "interval over seeds. In the arm BN a bias is kept before BN: what it has is rounding. A model counts as blown "
+        "up where its loss ends above its first value.",
+        ("naive-drift",),
     ),
     Picture(
         "theory_jacobian",
@@ -83,11 +91,12 @@ TRAINED = [
         theory_figures.jacobian,
         "Section 3.3's conjecture. Left and middle: singular values of the Jacobian from one layer's normalised "
         "activation to the next one's at single examples, the mini-batch's statistics held; quartiles (bars) and 5 to "
-        "95 % (lines), mean over layers and seeds; red without BN, blue with BN. Half of a ReLU's values are 0 and lie "
-        "below the axis; of a square Gaussian matrix 69 % are within [1/2, 2]. Right: squared norm of the gradient "
-        "with respect to the nonlinearity's input, relative to the last layer's, and the factor per layer towards the "
-        "input; dashed π/(π-1), which later theory finds for wide ReLU layers with BN (Yang et al. 2019, "
+        "95 % (lines), mean over layers and seeds; vermilion without BN, blue with BN. Half of a ReLU's values are 0 "
+        "and lie below the axis; of a square Gaussian matrix 69 % are within [1/2, 2]. Right: squared norm of the "
+        "gradient with respect to the nonlinearity's input, relative to the last layer's, and the factor per layer "
+        "towards the input; dashed π/(π-1), which later theory finds for wide ReLU layers with BN (Yang et al. 2019, "
         "arXiv 1902.08129).",
+        ("jacobian",),
     ),
     Picture(
         "theory_population",
@@ -96,6 +105,7 @@ TRAINED = [
         "Algorithm 2's exact population statistics, over 200 training mini-batches, against moving averages with the "
         "weight 0.1 for the newest mini-batch. Early in training the averages still hold their initial values and "
         "mislead.",
+        ("alg2-population",),
     ),
 ]
 RANDOM = [
@@ -103,15 +113,19 @@ RANDOM = [
         "theory_scale_invariance",
         ("theory_exact",),
         theory_figures.scale_invariance,
-        "Section 3.3: with ε = 0 the scale a of the weights changes nothing but rounding; with ε above 0 it does where "
-        "the variance of aWu comes near ε. Median and range over random weights and inputs.",
+        "Section 3.3: with ε = 0 the scale a of the weights changes nothing but rounding. With ε above 0 BN(Wu) itself "
+        "has ε in it and BN(aWu) less of it the larger a is, so the change levels off for large a and grows where the "
+        "variance of aWu comes near ε. At a = 1 there is none. Median and range over random weights and inputs.",
+        ("scale-invariance",),
     ),
     Picture(
         "theory_whitening_cost",
         ("theory_whitening_cost",),
         theory_figures.whitening_cost,
-        "What Sec. 2 gives as the reason against full whitening. Left: forward and backward pass of the layer alone. "
+        "What Sec. 2 gives as the reason against full whitening. Left: forward and backward pass of the layer alone; "
+        "dotted: the fitted powers of the width. The times still grow faster at the largest widths. "
         "Right: Algorithm 2's last line, BN at inference folded into the linear layer before it.",
+        ("whitening-cost", "alg2-affine"),
     ),
 ]
 INCEPTION = [
@@ -123,6 +137,7 @@ INCEPTION = [
         "five evaluations: mean over the seeds and 95 % Student t interval. Dashed: the mean of Inception's maxima; "
         "a diamond marks the mean number of steps after which a network reaches it, where every seed does. Right: "
         "the paper's own curves.",
+        ("bn-half", "x5-", "x30-", "max-order", "sigmoid-"),
     ),
     Picture(
         "fig2_base_rate",
@@ -136,7 +151,7 @@ INCEPTION = [
         ("fig2_blocks",),
         fig2_figures.blocks,
         "The 15th, 50th and 85th percentile of the inputs of a block's last nonlinearities over training, all "
-        "positions and maps together, with BN (blue) and without (red), all else equal. With BN the inputs are "
+        "positions and maps together, with BN (blue) and without (vermilion), all else equal. With BN the inputs are "
         "normalised by the statistics of the images watched.",
     ),
     Picture(

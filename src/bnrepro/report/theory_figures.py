@@ -30,7 +30,7 @@ def naive_drift(table: pd.DataFrame) -> Figure:
     for quantity, colour, name in (("bias", COLOURS["mlp"], "b"), ("loss", GREY, "loss")):
         rows = first[first["quantity"] == quantity]
         example.plot(rows["step"], rows["value"], color=colour, linewidth=1.4, label=name)
-    label(example, "Section 2's example", "steps")
+    label(example, "Section 2's example", "steps", "b, and the loss")
     example.legend(fontsize=7, frameon=False)
     network = table[table["arm"] != "example"]
     slowest = network["lr"].min()
@@ -41,9 +41,9 @@ def naive_drift(table: pd.DataFrame) -> Figure:
             text = f"{name}, rate {factor * slowest:g}"
             _band(bias, bias_norm(table, arm, factor).iloc[1:], colour, style, text)
             _band(loss, rows.pivot(index="step", columns="seed", values="value"), colour, style)
-    for ax, title in ((bias, "network of Fig. 1: bias norm"), (loss, "its training loss")):
+    for ax, title, y in ((bias, "network of Fig. 1", "norm of the biases"), (loss, "its training", "training loss")):
         ax.set_yscale("log")
-        label(ax, title, "steps")
+        label(ax, title, "steps", y)
     figure.legend(*bias.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7, frameon=False)
     figure.suptitle(f"Statistics outside the gradient: {setting(table)}", fontsize=9, x=0.01, ha="left")
     return figure
@@ -51,10 +51,11 @@ def naive_drift(table: pd.DataFrame) -> Figure:
 
 def jacobian(table: pd.DataFrame) -> Figure:
     """Show the singular values of the layer Jacobians, and the gradient's growth through 50 layers."""
-    figure, (sigmoid, relu, growth) = canvas(7.2, 3.2, 3)
+    figure, (sigmoid, relu, growth) = canvas(7.2, 3.7, 3)
     for ax, nonlinearity in ((sigmoid, "sigmoid"), (relu, "relu")):
         _spectra(ax, table[table["nonlinearity"] == nonlinearity])
-        label(ax, f"{'sigmoid' if nonlinearity == 'sigmoid' else 'ReLU'}: singular values", "depth, at start | end")
+        name = "sigmoid" if nonlinearity == "sigmoid" else "ReLU"
+        label(ax, name, "depth, at start | end", "singular value" if ax is sigmoid else "")
     deepest = table["depth"].max()
     rows = table[(table["quantity"] == "gradient") & (table["depth"] == deepest) & (table["step"] == 0)]
     for (network, nonlinearity), part in rows.groupby(["network", "nonlinearity"]):
@@ -69,8 +70,12 @@ def jacobian(table: pd.DataFrame) -> Figure:
     growth.plot(layers, theory, color="black", linewidth=0.8, linestyle=(0, (4, 2)), label=f"×{LATER_THEORY:.3f}")
     growth.set_yscale("log")
     growth.set_ylim(bottom=1e-24)
-    growth.legend(fontsize=6.5, frameon=False, title="factor per layer", title_fontsize=6.5, loc="lower left")
-    label(growth, f"|∂ℓ/∂y|² at start, depth {deepest}", "layer")
+    handles = growth.get_legend_handles_labels()
+    title = "gradients: factor per layer; singular values: the same colours"
+    figure.legend(
+        *handles, fontsize=7, frameon=False, title=title, title_fontsize=7, loc="outside lower center", ncols=3
+    )
+    label(growth, f"at start, depth {deepest}", "layer", "|∂ℓ/∂y|², of the last layer's")
     figure.suptitle(f"Layer Jacobians: {setting(table)}", fontsize=9, x=0.01, ha="left")
     return figure
 
@@ -104,6 +109,11 @@ def whitening_cost(table: pd.DataFrame) -> Figure:
     for quantity, (name, colour) in pairs.items():
         k = exponents(table, quantity).mean()
         _times(training, table, quantity, colour, f"{name}, ∝ width$^{{{k:.2f}}}$ from {FITTED_WIDTHS}")
+        times = table[(table["quantity"] == quantity) & (table["width"] >= FITTED_WIDTHS)]
+        median = times.groupby("width")["value"].median()
+        widths = median.index.to_numpy(dtype=float)
+        level = np.exp(np.log(median).mean() - k * np.log(widths).mean())
+        training.plot(widths, level * widths**k, ":", color="black", linewidth=1.0)
     for quantity, name, colour in (("unfolded", "linear layer, then BN", GREY), ("folded", "BN folded in", "#009E73")):
         _times(inference, table, quantity, colour, name)
     label(training, "a layer's training step, 60 examples", "width", "seconds")

@@ -4,6 +4,7 @@ import pandas as pd
 import torch
 
 from bnrepro.config import (
+    ArchitectureConfig,
     ExactConfig,
     JacobianConfig,
     NaiveDriftConfig,
@@ -13,20 +14,22 @@ from bnrepro.config import (
     WhiteningCostConfig,
 )
 from bnrepro.data import Dataset
-from bnrepro.theory import drift, exact, jacobian, population, whitening_cost
+from bnrepro.theory import architecture, drift, exact, jacobian, population, whitening_cost
 
 __all__ = ["measure", "needs_data"]
 
 
 def needs_data(study: StudyConfig) -> bool:
     """Say whether a run of this study reads the data set; the others draw their own random numbers."""
-    return not isinstance(study, ExactConfig | WhiteningCostConfig)
+    return not isinstance(study, ArchitectureConfig | ExactConfig | WhiteningCostConfig)
 
 
 def measure(config: RunConfig, dataset: Dataset | None, device: torch.device) -> pd.DataFrame:
     """Do the study that ``config.study`` names."""
     study = config.study
     match study:
+        case ArchitectureConfig():
+            return architecture.measure()
         case ExactConfig():
             return exact.measure(study.trials)
         case WhiteningCostConfig():
