@@ -130,6 +130,7 @@ def test_results_of_every_experiment_stand_side_by_side(small: Make, tmp_path: P
     assert len(tables.read(target / "runs.csv")) == len(listed)
     assert set(claims["data"]) == {"digits", "random"}
     assert {path.name for path in (target / "random").glob("*.csv")} == {
+        "theory_architecture.csv",
         "theory_exact.csv",
         "theory_whitening_cost.csv",
     }
