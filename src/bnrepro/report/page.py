@@ -12,6 +12,7 @@ from bnrepro import paper
 from bnrepro.claims.fig1 import chosen_rate
 from bnrepro.errors import BadInput
 from bnrepro.files import write_atomically, write_text
+from bnrepro.report.fig3 import base_rate, figure_3
 from bnrepro.report.pictures import INCEPTION, RANDOM, TRAINED, Picture
 from bnrepro.report.style import NAMES, png
 from bnrepro.tables import HANDWRITTEN, Tables, present, read, read_all
@@ -63,6 +64,8 @@ def _section(results: Path, data: str, claims: pd.DataFrame, runs: pd.DataFrame)
         "settings": _settings(made),
         "errors": ours[ours["id"].str.startswith("fig1a-curve")].set_index("id").to_dict("index"),
         "chosen": _chosen(tables),
+        "figure_3": figure_3(tables),
+        "base_rate": base_rate(tables),
         "runs": made.to_dict("records"),
     }
 

@@ -15,6 +15,7 @@ SETTINGS = {  # columns of runs.csv and of the calibration: what a run was
     "threshold": "data.threshold",
     "held_out": "data.held_out",
     "init_std": "model.init_std",
+    "width": "model.width",
     "lr": "optim.lr",
     "batch_size": "batch_size",
     "steps": "steps",

@@ -1,0 +1,44 @@
+"""The table of Figure 3: steps to Inception's maximum and the maximum, the paper's beside ours."""
+
+from typing import Any
+
+import pandas as pd
+
+from bnrepro import paper
+from bnrepro.claims.fig2 import maximum, steps_to_inception
+from bnrepro.claims.verdict import estimate
+from bnrepro.report.fig2_figures import STYLE
+from bnrepro.tables import Tables
+
+
+def figure_3(tables: Tables) -> list[dict[str, Any]]:
+    """Return a row for each network; none where Figure 2 was not run."""
+    if "fig2_accuracy" not in tables or "fig2_ends" not in tables:
+        return []
+    accuracy, ends = tables["fig2_accuracy"], tables["fig2_ends"]
+    return [_row(network, accuracy, ends) for network in STYLE if network in set(accuracy["network"])]
+
+
+def _row(network: str, accuracy: pd.DataFrame, ends: pd.DataFrame) -> dict[str, Any]:
+    end = ends[ends["network"] == network]
+    steps = steps_to_inception(accuracy, network)
+    printed_steps, printed_maximum = paper.INCEPTION.get(network, (None, None))
+    return {
+        "network": STYLE[network][0],
+        "rate": float((end["lr"] * end["multiple"]).iloc[0]),
+        "seeds": len(end),
+        "diverged": int(end["diverged_at"].notna().sum()),
+        "reached": int(steps.notna().sum()),
+        "steps": vars(estimate(steps)),
+        "maximum": vars(estimate(maximum(accuracy, network))),
+        "printed_steps": printed_steps,
+        "printed_maximum": printed_maximum,
+    }
+
+
+def base_rate(tables: Tables) -> float | None:
+    """Return the rate whose accuracy on held-out images at the end, mean over the seeds, is best."""
+    if "fig2_base_rate" not in tables:
+        return None
+    mean = tables["fig2_base_rate"].groupby("lr")["held_out_last"].mean()
+    return float(mean.index[int(mean.to_numpy().argmax())])
