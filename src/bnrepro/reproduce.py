@@ -17,14 +17,15 @@ from bnrepro.errors import BadInput
 from bnrepro.record import Record
 
 WHOLE = ["theory", "fig1_calibrate", "fig1_tuned", "fig1", "fig2_base_rate", "fig2"]
+LATER = ["ablations", "ensemble", "small_inception"]  # hours more on a CPU
 EXPERIMENTS = {  # what a scale runs
     "smoke": ["fig1", "fig2"],
     "quick": ["theory", "fig1", "fig2"],
     "cpu": WHOLE,
-    "gpu": WHOLE,
-    "paper": WHOLE,
+    "gpu": WHOLE + LATER,
+    "paper": WHOLE + LATER,
 }
-ON_IMAGES = {"fig2_base_rate", "fig2"}
+ON_IMAGES = {"fig2_base_rate", "fig2", *LATER}
 TRAIN = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
 
 
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scale", choices=list(EXPERIMENTS), help="default: gpu where CUDA is there, else quick")
     parser.add_argument("--data", choices=["mnist", "digits"], help="default: mnist; digits where it cannot be had")
     parser.add_argument("--images", help="default: cifar10, or cifar10_jpeg where it is there; else shapes")
-    parser.add_argument("--experiment", choices=WHOLE, help="default: all that the scale has")
+    parser.add_argument("--experiment", choices=WHOLE + LATER, help="default: all that the scale has")
     given = parser.parse_args(arguments)
     try:
         return reproduce(given.scale, given.data, given.images, given.experiment)

@@ -7,7 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from bnrepro import paper
+from bnrepro.claims.ablations import CHANGES, READINGS, effect
 from bnrepro.claims.fig2 import INCEPTION, curves, maximum, steps_to_inception
+from bnrepro.claims.verdict import estimate
 from bnrepro.report.style import COLOURS, GREY, canvas, label, mean_and_band, setting
 
 STYLE = {  # name, colour (Okabe & Ito), line
@@ -123,4 +125,37 @@ def drift(table: pd.DataFrame) -> Figure:
         *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7.5, frameon=False
     )
     figure.suptitle(f"Stability over depth: {setting(table)}", fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+def ablations(table: pd.DataFrame) -> Figure:
+    """Draw what each of the seven changes does to the maximum accuracy: a forest plot, mean and interval."""
+    figure, axes = canvas(7.2, 3.0, 2, sharey=True)
+    places = np.arange(len(CHANGES))[::-1]
+    for ax, (reading, words) in zip(axes, READINGS.items(), strict=True):
+        estimates = [estimate(effect(table, change, reading)) for change in CHANGES]
+        for place, e in zip(places, estimates, strict=True):
+            ax.plot([e.low, e.high], [place, place], color=COLOURS["mlp_bn"], linewidth=1.6)
+            ax.plot(e.value, place, "s", color=COLOURS["mlp_bn"], markersize=5)
+        ax.axvline(0, color="black", linewidth=0.7, linestyle=(0, (4, 2)))
+        label(ax, words, "effect on the maximum accuracy")
+    axes[0].set_yticks(places, list(CHANGES))
+    figure.suptitle(f"The changes of Sec. 4.2.1, one by one: {setting(table)}", fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+def ensemble(table: pd.DataFrame) -> Figure:
+    """Draw the top-1 error of each member and of the ensemble, from one crop and from several."""
+    figure, (ax,) = canvas(5.6, 2.9)
+    names = list(table["network"].unique())
+    for crops, colour, marker in ((1, COLOURS["mlp"], "o"), (18, COLOURS["mlp_bn"], "s")):
+        for place, name in enumerate(names):
+            e = estimate(table[(table["network"] == name) & (table["crops"] == crops)]["top1"])
+            x = place + (-0.1 if crops == 1 else 0.1)
+            ax.plot([x, x], [e.low, e.high], color=colour, linewidth=1.6)
+            ax.plot(x, e.value, marker, color=colour, markersize=4.5, label=f"{crops} crops" if place == 0 else None)
+    ax.set_xticks(range(len(names)), [name.replace("ensemble_", "") for name in names], fontsize=8)
+    ax.legend(fontsize=7.5, frameon=False)
+    label(ax, "", "network", "top-1 error")
+    figure.suptitle(f"Figure 4: {setting(table)}; mean and 95 % t interval", fontsize=9, x=0.01, ha="left")
     return figure

@@ -9,14 +9,16 @@ from collections.abc import Callable
 from bnrepro.record import Record
 from bnrepro.tables.base import HANDWRITTEN, RANDOM, Tables, data_of, present, rank, read, read_all, runs, write
 from bnrepro.tables.fig1 import fig1, fig1_calibrate, fig1_tuned, rms_to_paper, theory
-from bnrepro.tables.fig2 import fig2, fig2_base_rate
+from bnrepro.tables.fig2 import ablations, ensemble, fig2, fig2_base_rate, small_inception
 
 __all__ = [
     "BUILDERS",
     "HANDWRITTEN",
     "RANDOM",
     "Tables",
+    "ablations",
     "data_of",
+    "ensemble",
     "fig1",
     "fig1_calibrate",
     "fig1_tuned",
@@ -28,15 +30,19 @@ __all__ = [
     "read_all",
     "rms_to_paper",
     "runs",
+    "small_inception",
     "theory",
     "write",
 ]
 
 BUILDERS: dict[str, Callable[[list[Record]], Tables]] = {
+    "ablations": ablations,
+    "ensemble": ensemble,
     "fig1": fig1,
     "fig1_calibrate": fig1_calibrate,
     "fig1_tuned": fig1_tuned,
     "fig2": fig2,
     "fig2_base_rate": fig2_base_rate,
+    "small_inception": small_inception,
     "theory": theory,
 }

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from bnrepro.curves import accuracy_curves, drifts
+from bnrepro.curves import accuracy_curves, drifts, final_accuracy, smooth
 from bnrepro.record import Record
 from bnrepro.tables.base import Tables, labelled
 
@@ -35,6 +35,51 @@ def fig2_base_rate(records: list[Record]) -> Tables:
         rows = pd.DataFrame({f"held_out_{name}": values for name, values in columns.items()}).reset_index()
         pieces.append(labelled(rows.assign(lr=record.config["optim.lr"]), record))
     return {"fig2_base_rate": pd.concat(pieces, ignore_index=True)}
+
+
+def ablations(records: list[Record]) -> Tables:
+    """Build the maximum of each network's smoothed test accuracy, and the last, for each seed."""
+    pieces = []
+    for record in records:
+        curves = smooth(accuracy_curves(record.read_metrics()))
+        rows = pd.DataFrame({"maximum": curves.max(), "last": curves.iloc[-1]}).reset_index()
+        pieces.append(labelled(rows, record))
+    return {"ablations": pd.concat(pieces, ignore_index=True)}
+
+
+def small_inception(records: list[Record]) -> Tables:
+    """Build the last test accuracy of the small Inception networks, smoothed over five evaluations."""
+    pieces = [
+        labelled(final_accuracy(record.read_metrics()).rename("accuracy").reset_index(), record) for record in records
+    ]
+    return {"small_inception": pd.concat(pieces, ignore_index=True)}
+
+
+def ensemble(records: list[Record]) -> Tables:
+    """Build top-1 and top-5 error of every member, and of the mean of the probabilities of a seed's members."""
+    pieces, by_seed = [], dict[int, list[pd.DataFrame]]()
+    for record in records:
+        (seed,) = record.config["seeds"]
+        predictions = record.read_predictions()
+        pieces.append(labelled(_errors(predictions).assign(seed=seed), record))
+        by_seed.setdefault(seed, []).append(predictions)
+    for seed, members in by_seed.items():
+        keys = ["example", "label", "crops", "class"]
+        mean = pd.concat(members).groupby(keys, sort=False)["probability"].mean().reset_index()
+        pieces.append(labelled(_errors(mean).assign(seed=seed), records[0]).assign(network="ensemble"))
+    return {"ensemble": pd.concat(pieces, ignore_index=True)}
+
+
+def _errors(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return crops, top1, top5: the share of examples whose class is not the most probable, nor among five."""
+    rows = []
+    for crops, of_it in predictions.groupby("crops"):
+        wide = of_it.pivot(index=["example", "label"], columns="class", values="probability")
+        labels = wide.index.get_level_values("label")
+        own = wide.to_numpy()[range(len(wide)), wide.columns.get_indexer(labels)]
+        rank = (wide.to_numpy() > own[:, None]).sum(axis=1)  # of the right class
+        rows.append({"crops": crops, "top1": (rank >= 1).mean(), "top5": (rank >= 5).mean()})
+    return pd.DataFrame(rows)
 
 
 def _long(metrics: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,97 @@
+"""The claims of Sec. 4.2.1 and 4.2.3 on tables made by hand, and the ensemble's table from probabilities."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bnrepro import tables
+from bnrepro.claims import ablations
+from bnrepro.compose import grid, load
+from bnrepro.record import Record
+from bnrepro.run import run
+from conftest import Make
+
+
+def maxima(**networks: float) -> pd.DataFrame:
+    rows = [
+        {"network": network, "seed": seed, "maximum": value + 0.001 * seed}
+        for network, value in networks.items()
+        for seed in range(3)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "with_it", "verdict"),
+    [
+        ("shuffle", 0.61, "reproduced"),
+        ("shuffle", 0.65, "direction only"),
+        ("shuffle", 0.59, "not reproduced"),
+        ("l2", 0.602, "reproduced"),
+        ("l2", 0.598, "not reproduced"),
+        ("dropout", 0.598, "reproduced"),  # no worse than is allowed
+        ("dropout", 0.59, "not reproduced"),
+    ],
+)
+def test_a_change_is_judged_by_what_it_does(change: str, with_it: float, verdict: str) -> None:
+    added = maxima(**{"bn_baseline": 0.6, f"bn_baseline_with_{change}": with_it})
+    taken = maxima(**{"bn_x5": with_it, f"bn_x5_without_{change}": 0.6})
+    for table, reading in ((added, "added"), (taken, "taken")):
+        outcome = ablations.ablation(change, reading)(table)
+        assert outcome.verdict == verdict
+        assert outcome.estimate.value == pytest.approx(with_it - 0.6)
+
+
+def test_several_crops_and_the_ensemble_are_compared_with_the_members() -> None:
+    rows = [
+        {"network": network, "seed": seed, "crops": crops, "top1": error + 0.001 * seed}
+        for network, errors in {
+            "ensemble_1": (0.26, 0.23),
+            "ensemble_2": (0.24, 0.21),
+            "ensemble": (0.22, 0.20),
+        }.items()
+        for crops, error in zip((1, 18), errors, strict=True)
+        for seed in range(3)
+    ]
+    several, whole = (check(pd.DataFrame(rows)) for check in (ablations.multicrop, ablations.ensemble))
+    assert (several.estimate.value, several.verdict) == (pytest.approx(0.03), "reproduced")
+    assert (whole.estimate.value, whole.verdict) == (pytest.approx(0.02), "reproduced")
+
+
+def test_the_small_inceptions_are_compared_by_seed() -> None:
+    rows = [("small_inception", s, 0.8 + s / 1000) for s in range(3)]
+    rows += [("small_inception_bn", s, 0.84 + s / 1000) for s in range(3)]
+    outcome = ablations.small_inception(pd.DataFrame(rows, columns=["network", "seed", "accuracy"]))
+    assert (outcome.estimate.value, outcome.verdict) == (pytest.approx(0.04), "reproduced")
+
+
+def test_an_ensembles_errors_are_those_of_the_mean_of_its_members(small: Make) -> None:
+    jobs = grid(["experiment=ensemble", "scale=smoke", "data=shapes"])
+    assert [load(job).network for job in jobs] == [f"ensemble_{i}" for i in range(1, 7)]
+    tiny = ["data=shapes", "data.train_images=64", "data.test_images=30", "data.train_examples=0"]
+    tiny += ["data.test_examples=0", "steps=2", "seeds=[0]", "probes.evaluate_every=1"]
+    records: list[Record] = [run(small("experiment=ensemble", f"network=ensemble_{i}", *tiny)) for i in (1, 4)]
+    table = tables.ensemble(records)["ensemble"]
+    assert table["network"].tolist() == ["ensemble_1"] * 2 + ["ensemble_4"] * 2 + ["ensemble"] * 2
+    for crops in (1, 18):
+        of_crops = [r.read_predictions().query(f"crops == {crops}") for r in records]
+        wide = [p.pivot(index="example", columns="class", values="probability").to_numpy() for p in of_crops]
+        labels = of_crops[0].groupby("example")["label"].first().to_numpy()
+        for name, p in (("ensemble_1", wide[0]), ("ensemble", (wide[0] + wide[1]) / 2)):
+            order = np.argsort(-p, axis=1)
+            row = table[(table["network"] == name) & (table["crops"] == crops)]
+            assert row["top1"].item() == pytest.approx((order[:, 0] != labels).mean())
+            five = [label not in five for label, five in zip(labels, order[:, :5], strict=True)]
+            assert row["top5"].item() == pytest.approx(np.mean(five))
+
+
+def test_the_ablations_table_has_each_networks_maximum(small: Make, tmp_path: Path) -> None:
+    assert len(grid(["experiment=ablations", "scale=cpu"])) == 16 * 3
+    tiny = ["data=shapes", "data.train_images=64", "data.test_images=30", "data.train_examples=0"]
+    tiny += ["data.test_examples=0", "steps=3", "seeds=[0]", "probes.evaluate_every=1"]
+    record = run(small("experiment=ablations", "network=bn_x5_without_lrn", *tiny))
+    accuracy = record.read_metrics().query("split == 'test' and metric == 'accuracy'")["value"]
+    table = tables.ablations([record])["ablations"]
+    assert table["maximum"].item() == pytest.approx(accuracy.expanding().mean().max())
