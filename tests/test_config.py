@@ -31,7 +31,7 @@ def door(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[Ru
         (["lr=0.1"], "unknown key lr; allowed here: augment, batch_size"),
         (["data=cifar11"], "unknown data 'cifar11'; allowed: cifar10, cifar100, "),
         (["network=mpl"], "unknown network 'mpl'; allowed: bn_baseline, "),
-        (["experiment=fig9"], "unknown experiment 'fig9'; allowed: fig1, fig1_calibrate, fig1_tuned"),
+        (["experiment=fig9"], "unknown experiment 'fig9'; allowed: ablations, ensemble, fig1, fig1_calibrate"),
         (["optim.lr=fast"], "optim.lr: Value 'fast'"),
         (["optim.lr=-0.1"], "optim.lr is -0.1: it must be a finite number above 0"),
         (["optim.lr=0"], "optim.lr is 0.0"),
