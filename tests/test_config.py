@@ -133,7 +133,8 @@ def test_every_experiment_composes_at_every_scale(experiment: str, scale: str) -
     jobs = grid([f"experiment={experiment}", f"scale={scale}"])
     chosen = jobs if scale == "smoke" else jobs[:1] + jobs[-1:]
     configs = [load(job) for job in chosen]
-    assert len({Record.of(config).folder for config in configs}) == len(configs) > 1
+    assert len({Record.of(config).folder for config in configs}) == len(configs)
+    assert len(jobs) > 1 or experiment == "fig2_samples"
     for config in configs:
         assert (config.experiment, config.scale) == (experiment, scale)
         if experiment.startswith("fig1"):

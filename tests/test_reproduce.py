@@ -37,7 +37,7 @@ def test_digits_from_nothing_to_a_report_and_no_work_the_second_time(tmp_path: P
     assert "digits" in (results / "README.md").read_text()
     listed = tables.read(results / "runs.csv")
     assert listed["network"].tolist()[:4] == ["mlp", "mlp_bn", "inception", "bn_baseline"]
-    assert len(listed) == 9
+    assert len(listed) == 10
     assert set(listed["status"]) == {"finished"}
     assert not (tmp_path / "results").exists()
 

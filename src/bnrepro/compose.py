@@ -35,6 +35,7 @@ _store.store(group="schema/norm", name="detached", node=schema.DetachedNormConfi
 _store.store(group="schema/norm", name="whitening", node=schema.WhiteningConfig)
 _store.store(group="schema/optim", name="sgd", node=schema.OptimConfig)
 _store.store(group="schema/study", name="training", node=schema.TrainingConfig)
+_store.store(group="schema/study", name="samples", node=schema.SamplesConfig)
 _store.store(group="schema/study", name="architecture", node=schema.ArchitectureConfig)
 _store.store(group="schema/study", name="exact", node=schema.ExactConfig)
 _store.store(group="schema/study", name="naive_drift", node=schema.NaiveDriftConfig)

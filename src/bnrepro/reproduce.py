@@ -16,16 +16,16 @@ from bnrepro.compose import grid, load
 from bnrepro.errors import BadInput
 from bnrepro.record import Record
 
-WHOLE = ["theory", "fig1_calibrate", "fig1_tuned", "fig1", "fig2_base_rate", "fig2"]
+WHOLE = ["theory", "fig1_calibrate", "fig1_tuned", "fig1", "fig2_base_rate", "fig2_samples", "fig2"]
 LATER = ["ablations", "ensemble", "small_inception"]  # hours more on a CPU
 EXPERIMENTS = {  # what a scale runs
-    "smoke": ["fig1", "fig2"],
-    "quick": ["theory", "fig1", "fig2"],
+    "smoke": ["fig1", "fig2_samples", "fig2"],
+    "quick": ["theory", "fig1", "fig2_samples", "fig2"],
     "cpu": WHOLE,
     "gpu": WHOLE + LATER,
     "paper": WHOLE + LATER,
 }
-ON_IMAGES = {"fig2_base_rate", "fig2", *LATER}
+ON_IMAGES = {"fig2_base_rate", "fig2_samples", "fig2", *LATER}
 TRAIN = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 
 from bnrepro import checkpoint, data, probes, theory
-from bnrepro.config import RunConfig, TrainingConfig
+from bnrepro.config import RunConfig, SamplesConfig, TrainingConfig
 from bnrepro.data import Dataset
+from bnrepro.data.samples import samples
 from bnrepro.errors import BadInput
 from bnrepro.events import Events
 from bnrepro.metrics import MetricsTable
@@ -110,12 +111,16 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
 
 
 def _measure(config: RunConfig, record: Record, dataset: Dataset | None, device: torch.device) -> None:
-    """Do a study of theory/: under a minute, so it has no checkpoint; interrupted, it starts anew."""
+    """Do a study, of the images or of theory/: under a minute, so it has no checkpoint; interrupted, it starts anew."""
     began = time.monotonic()
     record.begin(config, provenance(device, *((dataset.sha256, dataset.classes) if dataset else ("", 0))))
     print(f"{record.name}: measuring", flush=True)
     try:
-        record.write_metrics(theory.measure(config, dataset, device))
+        if isinstance(config.study, SamplesConfig):
+            assert dataset is not None
+            record.write_metrics(samples(dataset, config.augment, config.study.images, config.seeds[0]))
+        else:
+            record.write_metrics(theory.measure(config, dataset, device))
     except Exception:
         record.write_status("failed", 0, time.monotonic() - began, {})
         raise

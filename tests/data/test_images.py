@@ -12,13 +12,10 @@ from PIL import Image
 
 from bnrepro import data
 from bnrepro.compose import load
-from bnrepro.config import AugmentConfig, DataConfig
-from bnrepro.data import Examples, Sampler, dataset, shapes
-from bnrepro.data.augment import Augment, centre
+from bnrepro.config import DataConfig
+from bnrepro.data import Sampler, dataset, shapes
 from bnrepro.data.tree_sources import lay_out
 from bnrepro.errors import BadInput
-
-PLAIN = AugmentConfig(shuffle="full", crop=0, pad=0, flip=False, photometric=0.0)
 
 
 def config(*overrides: str) -> DataConfig:
@@ -190,82 +187,6 @@ def test_images_that_do_not_fit_stay_where_they_are(root: Path, monkeypatch: pyt
     assert streamed.train.images is loaded.train.images
     whole, batch = (Sampler(part.train, 4, [0]).next() for part in (loaded, streamed))
     assert torch.equal(whole.images, batch.images)
-
-
-def coloured(count: int, side: int = 12) -> Examples:
-    images = torch.randint(0, 256, (count, 3, side, side), generator=torch.Generator().manual_seed(0))
-    return Examples(images.to(torch.uint8), torch.arange(count))
-
-
-def test_a_crop_is_a_square_of_the_padded_image_each_place_as_likely() -> None:
-    x = coloured(1).images.expand(4000, 3, 12, 12)
-    augment = Augment(AugmentConfig("full", crop=0, pad=2, flip=False, photometric=0.0), seed=0)
-    out = augment(x)
-    padded = torch.nn.functional.pad(x[0].float() / 255, (2, 2, 2, 2))
-    places = {(i, j): padded[:, i : i + 12, j : j + 12] for i in range(5) for j in range(5)}
-    counts = [int((out == place).flatten(1).all(dim=1).sum()) for place in places.values()]
-    assert sum(counts) == 4000
-    assert np.abs(np.array(counts) - 160).max() < 60  # 5 standard deviations
-
-
-def test_half_of_the_images_are_mirrored() -> None:
-    x = coloured(1).images.expand(4000, 3, 12, 12)
-    out = Augment(AugmentConfig("full", 0, 0, flip=True, photometric=0.0), seed=0)(x)
-    mirrored = (out == (x.float() / 255).flip(-1)).flatten(1).all(dim=1)
-    kept = (out == x.float() / 255).flatten(1).all(dim=1)
-    assert (mirrored ^ kept).all()
-    assert abs(mirrored.float().mean().item() - 0.5) < 0.04
-
-
-def test_photometric_distortion_has_its_strength_and_0_is_none() -> None:
-    x = torch.full((20_000, 3, 2, 2), 0.4)
-    out = Augment(AugmentConfig("full", 0, 0, False, photometric=1.0), seed=0)(x)
-    brightness = out[:, 0, 0, 0] / 0.4  # of a grey image contrast and saturation change nothing
-    assert brightness.min().item() == pytest.approx(0.6, abs=0.01)
-    assert brightness.max().item() == pytest.approx(1.4, abs=0.01)
-    assert brightness.mean().item() == pytest.approx(1.0, abs=0.01)
-    weak = Augment(AugmentConfig("full", 0, 0, False, photometric=0.5), seed=0)(x)
-    torch.testing.assert_close(weak - 0.4, (out - 0.4) / 2)
-    colours = torch.rand(500, 3, 4, 4, generator=torch.Generator().manual_seed(1))
-    distorted = Augment(AugmentConfig("full", 0, 0, False, photometric=1.0), seed=0)(colours)
-    assert (distorted.min().item() >= 0, distorted.max().item() <= 1) == (True, True)
-    assert not Augment(PLAIN, 0).config.distorts
-
-
-def test_a_seed_distorts_the_same_way_and_goes_on_where_it_was() -> None:
-    settings = AugmentConfig("full", crop=8, pad=1, flip=True, photometric=1.0)
-    one, other, third = (Sampler(coloured(20), 5, [seed], settings) for seed in (3, 3, 4))
-    assert torch.equal(one.next().images, other.next().images)
-    third.load_state_dict(one.state_dict())
-    for _ in range(9):  # through the epoch's end
-        a, b = one.next(), third.next()
-        assert torch.equal(a.images, b.images)
-        assert torch.equal(a.labels, b.labels)
-    assert a.images.shape == (1, 5, 3, 8, 8)
-
-
-def meetings(shuffle: str) -> list[set[frozenset[int]]]:
-    """Return, for three epochs, which examples were in a mini-batch together."""
-    sampler = Sampler(coloured(23), 5, [0], AugmentConfig(shuffle, 0, 0, False, 0.0))
-    return [{frozenset(sampler.next().labels[0].tolist()) for _ in range(4)} for _ in range(3)]
-
-
-def test_in_shards_the_same_examples_always_meet_in_a_new_order() -> None:
-    first, second, third = meetings("shard")
-    assert first == second == third
-    assert len(first) == 4
-    assert len(set.union(*map(set, first))) == 20
-    sampler = Sampler(coloured(23), 5, [0], AugmentConfig("shard", 0, 0, False, 0.0))
-    order = [tuple(sampler.next().labels[0].tolist()) for _ in range(8)]
-    assert order[:4] != order[4:]
-    first, second, _ = meetings("full")
-    assert not first & second
-
-
-def test_the_centre_is_the_centre() -> None:
-    x = torch.arange(36).view(6, 6)
-    assert centre(x, 2).tolist() == [[14, 15], [20, 21]]
-    assert centre(x, 0) is x
 
 
 def test_shapes_are_the_same_for_a_seed_and_balanced() -> None:

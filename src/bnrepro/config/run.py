@@ -18,7 +18,7 @@ from bnrepro.config.network import (
     StatisticsConfig,
 )
 from bnrepro.config.require import require, require_positive
-from bnrepro.config.study import StudyConfig, TrainingConfig
+from bnrepro.config.study import SamplesConfig, StudyConfig, TrainingConfig
 from bnrepro.errors import BadInput
 
 
@@ -107,11 +107,13 @@ class RunConfig:
             pass
         elif not isinstance(self.data, ColourConfig):
             raise BadInput(f"network {self.network} takes colour images: data={self.data.name} has none; set data=")
-        elif not isinstance(self.study, TrainingConfig):
+        elif not isinstance(self.study, TrainingConfig | SamplesConfig):
             raise BadInput(f"study {self.study.name} is about fully connected networks, not network={self.network}")
         else:
             allowed = "one seed: this network is not stacked; for more give each a run: -m 'seeds=[0],[1],[2]'"
             require(len(self.seeds) == 1, "seeds", self.seeds, allowed)
+        if not isinstance(self.data, ColourConfig) and isinstance(self.study, SamplesConfig):
+            raise BadInput(f"study samples is about colour images: data={self.data.name} has none; set data=")
         if not isinstance(self.data, ColourConfig) and self.augment.distorts:
             raise BadInput(f"augment is for colour images: data={self.data.name} has none; take augment=none")
         if self.probes.predictions and not isinstance(self.data, ColourConfig):

@@ -29,6 +29,17 @@ class TrainingConfig(StudyConfig):
 
 
 @dataclass
+class SamplesConfig(StudyConfig):
+    """Show training images of the first ``images`` classes beside what the augmentation makes of them."""
+
+    images: int = MISSING
+
+    def __post_init__(self) -> None:
+        self.require_name("samples")
+        require(1 <= self.images <= 100, "study.images", self.images, "from 1 to 100 classes")
+
+
+@dataclass
 class ArchitectureConfig(StudyConfig):
     """Count the parameters, multiply-adds and layers of Figure 5's network."""
 

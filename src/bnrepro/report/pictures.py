@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from bnrepro.report import fig2_figures, figures, theory_figures
+from bnrepro.report import fig2_figures, figures, samples, theory_figures
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,14 @@ RANDOM = [
     ),
 ]
 INCEPTION = [
+    Picture(
+        "fig2_samples",
+        ("fig2_samples",),
+        samples.distortions,
+        "Training images as they are stored, and as the networks see them: two draws of the random crop and mirror "
+        "without photometric distortion, with the strength 0.5 of BN-x5 and BN-x30, and with the strength 1 of the "
+        "others (brightness, contrast and saturation change by up to 40 % at strength 1).",
+    ),
     Picture(
         "fig2",
         ("fig2_accuracy",),

@@ -25,6 +25,11 @@ def fig2(records: list[Record]) -> Tables:
     return {name: pd.concat(pieces, ignore_index=True) for name, pieces in tables.items()}
 
 
+def fig2_samples(records: list[Record]) -> Tables:
+    """Training images beside their distortions, as they were drawn."""
+    return {"fig2_samples": pd.concat([labelled(r.read_metrics(), r, network=False) for r in records])}
+
+
 def fig2_base_rate(records: list[Record]) -> Tables:
     """Build the accuracy on held-out training images, the last and the best, for each learning rate and seed."""
     pieces = []
