@@ -4,6 +4,7 @@ SCALE ?=
 DATA ?=
 IMAGES ?=
 EXPERIMENT ?=
+DRY_RUN ?=
 PORT ?= 6006
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -14,7 +15,7 @@ INSTALLED := .venv/.installed
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  with reproduce go SCALE=smoke|quick|cpu|gpu|paper, DATA=mnist|digits, IMAGES=cifar10|cifar10_jpeg|shapes,"
-	@echo "  EXPERIMENT=fig1|fig2|...; with tensorboard PORT=6006"
+	@echo "  EXPERIMENT=fig1|fig2|..., DRY_RUN=1 (list the runs and their costs); with tensorboard PORT=6006"
 
 setup: $(INSTALLED) ## make .venv and install the project in it, editable
 
@@ -25,7 +26,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 reproduce: $(INSTALLED) ## run the experiments of a scale, judge the claims, write results/
-	$(BIN)/python scripts/reproduce.py $(if $(SCALE),--scale $(SCALE)) $(if $(DATA),--data $(DATA)) $(if $(IMAGES),--images $(IMAGES)) $(if $(EXPERIMENT),--experiment $(EXPERIMENT))
+	$(BIN)/python scripts/reproduce.py $(if $(SCALE),--scale $(SCALE)) $(if $(DATA),--data $(DATA)) $(if $(IMAGES),--images $(IMAGES)) $(if $(EXPERIMENT),--experiment $(EXPERIMENT)) $(if $(DRY_RUN),--dry-run)
 
 report: $(INSTALLED) ## build the figures, results/README.md and results/report.html from the committed tables
 	$(BIN)/python scripts/report.py

@@ -21,6 +21,7 @@ FLOORS = [
     ["probes"],
     ["checkpoint", "metrics", "predictions", "progress", "provenance", "events", "train"],
     ["theory"],
+    ["dry_run"],
     ["run"],
     ["tables"],
     ["claims"],

@@ -57,10 +57,8 @@ def images(asked: str | None, scale: str) -> tuple[str, Banner | None]:
     if asked:
         _check(asked)
         return asked, None
-    if (DATA_ROOT / "cifar-10-batches-py").is_dir():
-        return "cifar10", None
-    if (DATA_ROOT / "cifar10-jpeg").is_dir():
-        return "cifar10_jpeg", None
+    if there := images_there():
+        return there, None
     from bnrepro.data.cifar import fetch
 
     if reason := _failure(fetch, "cifar10", asked):
@@ -68,6 +66,12 @@ def images(asked: str | None, scale: str) -> tuple[str, Banner | None]:
             "CIFAR-10 COULD NOT BE HAD: THESE ARE RESULTS ON shapes (drawn by the program).", reason
         )
     return "cifar10", None
+
+
+def images_there() -> str:
+    """Name the form of CIFAR-10 that need not be fetched; empty where there is none."""
+    folders = {"cifar10": "cifar-10-batches-py", "cifar10_jpeg": "cifar10-jpeg"}
+    return next((name for name, folder in folders.items() if (DATA_ROOT / folder).is_dir()), "")
 
 
 def _failure(fetch: Callable[[Path, float], None], name: str, asked: str | None) -> str:

@@ -81,6 +81,17 @@ class Record:
         """Whether the run went through all its steps."""
         return self.status["status"] in FINAL and self.metrics.exists()
 
+    @property
+    def held(self) -> bool:
+        """Whether another process is working on the run."""
+        if not self._lock.exists():
+            return False
+        try:
+            with FileLock(self._lock, timeout=0):
+                return False
+        except Timeout:
+            return True
+
     def check(self, config: RunConfig) -> None:
         """Refuse to resume or skip a run that was made with other settings.
 

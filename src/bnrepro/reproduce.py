@@ -50,9 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", choices=["mnist", "digits"], help="default: mnist; digits where it cannot be had")
     parser.add_argument("--images", help="default: cifar10, or cifar10_jpeg where it is there; else shapes")
     parser.add_argument("--experiment", choices=WHOLE + LATER, help="default: all that the scale has")
+    parser.add_argument("--dry-run", action="store_true", help="list the runs, how far each is and its cost")
     given = parser.parse_args(arguments)
     try:
-        return reproduce(given.scale, given.data, given.images, given.experiment)
+        return reproduce(given.scale, given.data, given.images, given.experiment, given.dry_run)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -61,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def reproduce(scale: str | None, data: str | None, images: str | None, experiment: str | None) -> int:
+def reproduce(
+    scale: str | None, data: str | None, images: str | None, experiment: str | None, dry_run: bool = False
+) -> int:
     """Do what :func:`main` says.
 
     Raises:
@@ -70,8 +73,12 @@ def reproduce(scale: str | None, data: str | None, images: str | None, experimen
     device = "cuda" if cuda_is_there() else "cpu"
     scale = scale or ("gpu" if device == "cuda" else "quick")
     chosen = [experiment] if experiment else EXPERIMENTS[scale]
-    data_of, banners = choose_data(chosen, scale, data, images)
     runs_root = Path("runs/smoke" if scale == "smoke" else "runs")
+    if dry_run:
+        pictures = images or ("shapes" if scale == "smoke" else at_hand.images_there() or "cifar10")
+        named = {name: pictures if name in ON_IMAGES else (data or "mnist") for name in chosen}
+        return list_runs(plan(scale, named, device, runs_root))
+    data_of, banners = choose_data(chosen, scale, data, images)
     target = runs_root / "results" if scale == "smoke" else Path("results")
     for banner in banners:
         banner.show()
@@ -95,6 +102,17 @@ def reproduce(scale: str | None, data: str | None, images: str | None, experimen
         print(f"nothing to do: every run is finished and {target} holds its results", flush=True)
     for banner in banners:
         banner.show()
+    return 0
+
+
+def list_runs(jobs: list[Job]) -> int:
+    """Say of every job how far it is and what the whole of it costs; start nothing."""
+    from bnrepro.dry_run import describe
+
+    for job in jobs:
+        print(describe(load(job.overrides), job.record), flush=True)
+    missing = [job for job in jobs if not job.record.ended]
+    print(f"{len(jobs)} runs, {len(missing)} of them to go; nothing was started")
     return 0
 
 

@@ -11,6 +11,7 @@ from bnrepro import checkpoint, data, probes, theory
 from bnrepro.config import RunConfig, SamplesConfig, TrainingConfig
 from bnrepro.data import Dataset
 from bnrepro.data.samples import samples
+from bnrepro.dry_run import describe
 from bnrepro.errors import BadInput
 from bnrepro.events import Events
 from bnrepro.metrics import MetricsTable
@@ -25,6 +26,8 @@ from bnrepro.train import train
 def run(config: RunConfig) -> Record:
     """Train the stack that ``config`` describes, or go on where it stopped, or do nothing where it has ended.
 
+    With ``config.dry_run`` say only what would be done.
+
     Raises:
         BadInput: the data, the device or the run's folder do not fit the config.
     """
@@ -32,6 +35,9 @@ def run(config: RunConfig) -> Record:
     config = replace(config, runtime=replace(config.runtime, device=device.type))
     record = Record.of(config)
     record.check(config)
+    if config.dry_run:
+        print(describe(config, record), flush=True)
+        return record
     if record.ended:
         print(f"{record.name}: {record.status['status']} already, nothing to do", flush=True)
         return record

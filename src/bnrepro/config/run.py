@@ -83,6 +83,7 @@ class RunConfig:
     study: StudyConfig = MISSING
     data_root: str = MISSING
     runs_root: str = MISSING
+    dry_run: bool = MISSING
 
     def __post_init__(self) -> None:
         for key in ("experiment", "name"):
@@ -124,7 +125,7 @@ class RunConfig:
 
 
 NOT_IDENTITY = {  # where a run is kept, how it is shown, how its data come: these do not change its numbers
-    *("data_root", "runs_root", "name"),
+    *("data_root", "runs_root", "name", "dry_run"),
     *("runtime.checkpoint_every", "runtime.progress_seconds"),
     *("data.choosing", "data.download", "data.download_seconds"),
 }

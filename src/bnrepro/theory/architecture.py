@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bnrepro.config import BatchNormConfig, InceptionConfig
 from bnrepro.models import Inception
+from bnrepro.models.counting import count
 from bnrepro.models.inception import FIGURE_5, GOOGLENET, GOOGLENET_STEM, Block, Conv, figure_5
 from bnrepro.models.units import Beside, ConvUnit
 from bnrepro.norm import Norm, build
@@ -56,25 +57,17 @@ def _count(table: tuple[Block, ...], norm: Norm | None, stem: tuple[Conv | str, 
             stem=stem,
         )
     depths: dict[str, int] = {}
-    multiply_adds: list[int] = []
     for row, block in model.blocks.items():
         block.register_forward_hook(lambda _, __, out, row=row: depths.__setitem__(row, out.shape[1]))
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            module.register_forward_hook(lambda m, _, out: multiply_adds.append(m.weight.numel() * _positions(out)))
-    model(torch.empty(1, 1, 3, SIDE, SIDE, device="meta"))
+    counts = count(model, torch.empty(1, 1, 3, SIDE, SIDE, device="meta"))
     return {
         "weights": sum(p.numel() for p in model.parameters() if p.dim() > 1),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "multiply_adds": sum(multiply_adds),
+        "parameters": counts.parameters,
+        "multiply_adds": counts.multiply_adds,
         "layers": sum(_layers(block) for block in model.blocks.values()) + 1,
         "depth_4c": depths["4c"],
         "depth_4d": depths["4d"],
     }
-
-
-def _positions(out: Tensor) -> int:
-    return out.shape[2:].numel()
 
 
 def _layers(block: nn.Module) -> int:
