@@ -47,6 +47,24 @@ def test_less_than_half_of_the_steps(baseline: tuple[int, float], expected: str)
     assert verdict(fig2.half_steps(table(inception=(8000, 0.6), bn_baseline=baseline))) == expected
 
 
+def test_where_inception_stays_at_chance_there_is_nothing_to_be_faster_than() -> None:
+    made = table(inception=(8000, 0.11), bn_baseline=(2000, 0.7), bn_x5=(500, 0.7))
+    assert (fig2.half_steps(made).estimate.seeds, fig2.half_steps(made).verdict) == (0, "inconclusive")
+    assert fig2.speedup(made).verdict == "inconclusive"
+    trains = table(seeds=1, inception=(8000, 0.6), bn_baseline=(3000, 0.62)).assign(seed=7)
+    assert fig2.half_steps(pd.concat([made, trains])).estimate.seeds == 1
+
+
+def test_a_scheme_of_initial_weights_is_judged_on_its_own_runs() -> None:
+    faster = table(inception=(8000, 0.6), bn_baseline=(3000, 0.62)).assign(init="xavier")
+    slower = table(inception=(8000, 0.6), bn_baseline=(7500, 0.61)).assign(init="gaussian")
+    both = pd.concat([faster, slower])
+    judged = judge([c for c in about("shapes") if c.table == "fig2_init"], {"fig2_init": both}, "shapes")
+    verdicts = dict(zip(judged["id"], judged["verdict"], strict=True))
+    assert verdicts["bn-half-steps:xavier"] == "reproduced"
+    assert verdicts["bn-half-steps:gaussian"] == "not reproduced"
+
+
 def test_two_seeds_are_inconclusive() -> None:
     assert verdict(fig2.half_steps(table(2, inception=(8000, 0.6), bn_baseline=(4000, 0.62)))) == "inconclusive"
 

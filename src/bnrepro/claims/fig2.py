@@ -2,7 +2,8 @@
 
 Curves are smoothed by a running mean of five evaluations. Inception's maximum is its smoothed curve's, seed by seed;
 the steps of a network are those after which its smoothed curve first reaches that maximum, of the same seed. A network
-that never reaches it counts with the whole training, the least it can need.
+that never reaches it counts with the whole training, the least it can need. Seeds whose Inception stays at chance have
+no maximum to reach and do not count.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from bnrepro.curves import smooth
 INCEPTION = "inception"
 NAMES = {"bn_baseline": "BN-Baseline", "bn_x5": "BN-x5", "bn_x30": "BN-x30", "bn_x5_sigmoid": "BN-x5-Sigmoid"}
 NEVER = 0.05  # of the way from chance to Inception's maximum: below it a network is no better than chance
+INITS = ("gaussian", "xavier")  # schemes of initial weights beside that of Figure 2
 EARLY = 1.0 / paper.INCEPTION["bn_x5"][0]  # type: ignore[operator]  # 1M steps, as a share of those that BN-x5 needs
 
 
@@ -39,13 +41,22 @@ def steps_to_inception(accuracy: pd.DataFrame, network: str) -> pd.Series:
 
 
 def _steps(accuracy: pd.DataFrame, network: str) -> pd.Series:
-    return steps_to_inception(accuracy, network).fillna(accuracy["step"].max())
+    """Return the same, the whole training where a network never does, for seeds whose Inception trains at all."""
+    chance, level = 1 / accuracy["classes"].iloc[0], maximum(accuracy, INCEPTION)
+    trains = level.index[level - chance > NEVER * (1 - chance)]
+    steps = steps_to_inception(accuracy, network)
+    return steps.loc[steps.index.isin(trains)].fillna(accuracy["step"].max())
 
 
 def half_steps(accuracy: pd.DataFrame) -> Outcome:
     """bn-half-steps."""
     e = estimate((_steps(accuracy, "bn_baseline") / _steps(accuracy, INCEPTION)).dropna())
     return Outcome(e, ratio(e, no_effect=0.5, paper=_printed_steps("bn_baseline") / _printed_steps(INCEPTION)))
+
+
+def from_init(init: str, check: Callable[[pd.DataFrame], Outcome]) -> Callable[[pd.DataFrame], Outcome]:
+    """Return the same check of the networks that start from other weights."""
+    return lambda table: check(table[table["init"] == init])
 
 
 def speedup(accuracy: pd.DataFrame) -> Outcome:
@@ -59,7 +70,7 @@ def slower_at_first(accuracy: pd.DataFrame) -> Outcome:
     x5, x30 = curves(accuracy, "bn_x5"), curves(accuracy, "bn_x30")
     when = _steps(accuracy, "bn_x5") * EARLY
     ahead = {}
-    for seed in x5.columns.intersection(x30.columns):
+    for seed in x5.columns.intersection(x30.columns).intersection(when.index):
         step = x5.index[abs(x5.index - when[seed]).argmin()]  # the evaluation nearest to it
         ahead[seed] = x5.loc[step, seed] - x30.loc[step, seed]
     e = estimate(pd.Series(ahead))
@@ -169,6 +180,30 @@ CLAIMS: list[Claim] = [
             higher(above, below),
         )
         for above, below in _ORDER
+    ),
+    *(
+        claim
+        for init in INITS
+        for claim in (
+            Claim(
+                f"bn-half-steps:{init}",
+                "4.2.2, Fig. 3",
+                f"the same with {init} initial weights, for seeds whose Inception trains (share of its steps)",
+                _printed_steps("bn_baseline") / _printed_steps(INCEPTION),
+                "share below 0.5; size within a factor of 2 of the paper's",
+                "fig2_init",
+                from_init(init, half_steps),
+            ),
+            Claim(
+                f"max-order:bn-baseline:{init}",
+                "4.2.2, Fig. 3",
+                f"BN-Baseline passes Inception, with {init} initial weights (difference of the maxima)",
+                paper.INCEPTION["bn_baseline"][1] - paper.INCEPTION[INCEPTION][1],
+                f"difference above 0; {_HALF}",
+                "fig2_init",
+                from_init(init, higher("bn_baseline", INCEPTION)),
+            ),
+        )
     ),
     Claim(
         "sigmoid-trains",

@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter
 
 from bnrepro import paper
 from bnrepro.claims.ablations import CHANGES, READINGS, effect
-from bnrepro.claims.fig2 import INCEPTION, curves, maximum, steps_to_inception
+from bnrepro.claims.fig2 import INCEPTION, INITS, curves, maximum, steps_to_inception
 from bnrepro.claims.verdict import estimate
 from bnrepro.report.style import COLOURS, GREY, canvas, label, mean_and_band, setting
 
@@ -67,6 +67,25 @@ def base_rate(table: pd.DataFrame) -> Figure:
     ax.legend(fontsize=7.5, frameon=False)
     label(ax, "", "learning rate of Inception without BN", "held-out accuracy")
     figure.suptitle(f"The base rate: {setting(table)}", fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+def initial_weights(he: pd.DataFrame, others: pd.DataFrame) -> Figure:
+    """Draw test accuracy with and without BN for each scheme of initial weights, side by side."""
+    schemes = {"he": he} | {init: others[others["init"] == init] for init in reversed(INITS)}
+    figure, axes = canvas(7.2, 2.9, len(schemes), sharey=True)
+    for ax, (init, accuracy) in zip(axes, schemes.items(), strict=True):
+        for network in BANDS:
+            name, colour, line = STYLE[network]
+            by_seed = curves(accuracy, network)
+            mean, low, high = mean_and_band(by_seed)
+            ax.fill_between(by_seed.index, low, high, color=colour, alpha=0.2, linewidth=0)
+            ax.plot(by_seed.index, mean, line, color=colour, linewidth=1.3, label=name)
+        label(ax, init, "training steps")
+    axes[0].set_ylim(bottom=0)
+    axes[0].set_ylabel("test accuracy", fontsize=9)
+    _legend(figure, axes[0], columns=2)
+    figure.suptitle(f"Initial weights: {setting(others)}; mean and 95 % t interval", fontsize=9, x=0.01, ha="left")
     return figure
 
 

@@ -12,6 +12,8 @@ from bnrepro import paper
 from bnrepro.claims.fig1 import chosen_rate
 from bnrepro.errors import BadInput
 from bnrepro.files import write_atomically, write_text
+from bnrepro.report import readme
+from bnrepro.report.cells import cell, interval, number
 from bnrepro.report.fig3 import base_rate, figure_3
 from bnrepro.report.pictures import INCEPTION, RANDOM, TRAINED, Picture
 from bnrepro.report.style import NAMES, png
@@ -28,7 +30,7 @@ TITLES = {
 
 
 def build(results: Path) -> None:
-    """Write figures, README.md and report.html of every data set that has tables.
+    """Write figures, README.md and report.html of every data set that has tables, and the table in README.md beside.
 
     Raises:
         BadInput: there are no results, or a table is damaged.
@@ -44,9 +46,10 @@ def build(results: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(cell=_cell, number=_number, embed=_embed, interval=_interval)
+    environment.filters.update(cell=cell, number=number, embed=_embed, interval=interval)
     content = {"sections": sections, "citation": paper.CITATION, "dirty": bool(runs["dirty"].any())}
     write_text(results / "README.md", environment.get_template("readme.md.j2").render(content))
+    readme.refresh(results.absolute().parent / "README.md", claims)
     write_text(results / "report.html", environment.get_template("page.html.j2").render(content))
 
 
@@ -113,26 +116,6 @@ def _chosen(tables: Tables) -> list[dict[str, Any]]:
         rates = table.loc[table["network"] == network, "lr"]
         rows.append({"network": name, "lr": lr, "edge": lr in (rates.min(), rates.max()), **accuracies})
     return rows
-
-
-def _number(value: Any) -> str:
-    """Write a number with the digits that it deserves; nothing where there is none."""
-    if value is None or pd.isna(value):
-        return "–"
-    if value == 0 or abs(value) >= 1000:
-        return f"{value:.0f}"
-    if abs(value) < 1e-4:
-        return f"{value:.1e}"
-    return f"{value:.4f}" if abs(value) < 1 else f"{value:#.3g}".rstrip(".")
-
-
-def _interval(row: dict[str, Any]) -> str:
-    return "–" if pd.isna(row["low"]) else f"{_number(row['low'])} to {_number(row['high'])}"
-
-
-def _cell(value: Any) -> str:
-    """Make a value safe for a cell of a Markdown table."""
-    return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def _embed(image: bytes) -> Markup:

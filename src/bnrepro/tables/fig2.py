@@ -42,6 +42,15 @@ def fig2_base_rate(records: list[Record]) -> Tables:
     return {"fig2_base_rate": pd.concat(pieces, ignore_index=True)}
 
 
+def fig2_init(records: list[Record]) -> Tables:
+    """Build the test accuracy of Inception and BN-Baseline for each scheme of initial weights."""
+    pieces = []
+    for record in records:
+        scheme = {"init": record.config["model.init"], "classes": record.provenance["classes"]}
+        pieces.append(labelled(_long(record.read_metrics()).assign(**scheme), record))
+    return {"fig2_init": pd.concat(pieces, ignore_index=True)}
+
+
 def ablations(records: list[Record]) -> Tables:
     """Build the maximum of each network's smoothed test accuracy, and the last, for each seed."""
     pieces = []
