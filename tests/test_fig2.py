@@ -17,6 +17,7 @@ from bnrepro.run import run
 from bnrepro.state import State, initial
 from bnrepro.train import advance
 
+EXPERIMENTS = ("fig2", "fig2_base_rate", "fig2_init", "fig2_paper_rates", "fig2_samples")
 NETWORKS = grid(["experiment=fig2", "scale=smoke", "data=shapes"])
 
 
@@ -28,6 +29,8 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     made = [run(load([*job, *few, *small])) for job in NETWORKS]
     base = ["experiment=fig2_base_rate", "scale=smoke", "data=shapes", "seeds=[0]", "data.held_out=40"]
     made += [run(load([*base, *few, *small, f"optim.lr={lr}"])) for lr in (0.001, 0.01)]
+    slow = ["experiment=fig2_paper_rates", "scale=smoke", "data=shapes"]
+    made += [run(load([*slow, *few, *small, f"network={name}"])) for name in ("inception", "bn_baseline")]
     schemes = grid(["experiment=fig2_init", "scale=smoke", "data=shapes"])
     made += [run(load([*job, *few, *small])) for job in schemes]
     made.append(run(load(["experiment=fig2_samples", "scale=smoke", "data=shapes", *few, f"runs_root={root}"])))
@@ -174,7 +177,7 @@ def test_predictions_are_the_networks_and_their_mean_over_18_crops() -> None:
 
 
 def test_every_network_goes_from_its_run_to_the_report(records: list[Record], tmp_path: Path) -> None:
-    for experiment in ("fig2", "fig2_base_rate", "fig2_init", "fig2_samples"):
+    for experiment in EXPERIMENTS:
         of_it = [record for record in records if record.config["experiment"] == experiment]
         results.add(tmp_path, experiment, of_it, ["command"] * len(of_it))
     results.refresh(tmp_path)
@@ -194,7 +197,15 @@ def test_every_network_goes_from_its_run_to_the_report(records: list[Record], tm
     at_chance = claims["id"].str.match("bn-half-steps|x5-speedup|x30-slower")  # nothing is learned in six steps
     assert set(claims.loc[at_chance, "verdict"]) == {"inconclusive"}
     assert set(claims.loc[(claims["seeds"] == 0) & ~at_chance, "verdict"]) == {"not run"}
-    for name in ("fig2", "fig2_samples", "fig2_init", "fig2_base_rate", "fig2_blocks", "fig2_drift"):
+    for name in (
+        "fig2",
+        "fig2_samples",
+        "fig2_init",
+        "fig2_paper_rates",
+        "fig2_base_rate",
+        "fig2_blocks",
+        "fig2_drift",
+    ):
         assert (tmp_path / f"shapes/figures/{name}.png").stat().st_size > 10_000
     assert "x5-speedup" in (tmp_path / "report.html").read_text()
     report.build(tmp_path)

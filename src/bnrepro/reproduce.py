@@ -17,7 +17,7 @@ from bnrepro.errors import BadInput
 from bnrepro.record import Record
 
 WHOLE = ["theory", "fig1_calibrate", "fig1_tuned", "fig1", "fig2_base_rate", "fig2_samples", "fig2"]
-LATER = ["fig2_init", "ablations", "ensemble", "small_inception"]  # hours more on a CPU
+LATER = ["fig2_paper_rates", "fig2_init", "ablations", "ensemble", "small_inception"]  # hours more on a CPU
 EXPERIMENTS = {  # what a scale runs
     "smoke": ["fig1", "fig2_samples", "fig2"],
     "quick": ["theory", "fig1", "fig2_samples", "fig2"],

@@ -10,12 +10,16 @@ from bnrepro.claims.verdict import estimate
 from bnrepro.report.fig2_figures import STYLE
 from bnrepro.tables import Tables
 
+TITLES = {"fig2": "The table of Figure 3", "fig2_paper_rates": "The same at the paper's own rates"}
 
-def figure_3(tables: Tables) -> list[dict[str, Any]]:
-    """Return a row for each network; none where Figure 2 was not run."""
-    if "fig2_accuracy" not in tables or "fig2_ends" not in tables:
-        return []
-    accuracy, ends = tables["fig2_accuracy"], tables["fig2_ends"]
+
+def figure_3(tables: Tables) -> dict[str, list[dict[str, Any]]]:
+    """Return a title and a row for each network, of each of Figure 2's experiments that was run."""
+    return {title: _rows(name, tables) for name, title in TITLES.items() if f"{name}_accuracy" in tables}
+
+
+def _rows(name: str, tables: Tables) -> list[dict[str, Any]]:
+    accuracy, ends = tables[f"{name}_accuracy"], tables[f"{name}_ends"]
     return [_row(network, accuracy, ends) for network in STYLE if network in set(accuracy["network"])]
 
 

@@ -87,7 +87,7 @@ def _picture(results: Path, data: str, picture: Picture, tables: Tables, claims:
     image = png(picture.draw(*(tables[name] for name in picture.tables)))
     write_atomically(path, lambda aside: aside.write_bytes(image))
     relative = path.relative_to(results).as_posix()
-    judged = claims[claims["id"].str.startswith(picture.claims) & (claims["verdict"] != "not run")]
+    judged = claims[claims["id"].map(picture.judged_by).astype(bool) & (claims["verdict"] != "not run")]
     return {
         "name": picture.name,
         "caption": picture.caption,

@@ -9,7 +9,16 @@ from collections.abc import Callable
 from bnrepro.record import Record
 from bnrepro.tables.base import HANDWRITTEN, RANDOM, Tables, data_of, present, rank, read, read_all, runs, write
 from bnrepro.tables.fig1 import fig1, fig1_calibrate, fig1_tuned, rms_to_paper, theory
-from bnrepro.tables.fig2 import ablations, ensemble, fig2, fig2_base_rate, fig2_init, fig2_samples, small_inception
+from bnrepro.tables.fig2 import (
+    ablations,
+    ensemble,
+    fig2,
+    fig2_base_rate,
+    fig2_init,
+    fig2_paper_rates,
+    fig2_samples,
+    small_inception,
+)
 
 __all__ = [
     "BUILDERS",
@@ -25,6 +34,7 @@ __all__ = [
     "fig2",
     "fig2_base_rate",
     "fig2_init",
+    "fig2_paper_rates",
     "fig2_samples",
     "present",
     "rank",
@@ -46,6 +56,7 @@ BUILDERS: dict[str, Callable[[list[Record]], Tables]] = {
     "fig2": fig2,
     "fig2_base_rate": fig2_base_rate,
     "fig2_init": fig2_init,
+    "fig2_paper_rates": fig2_paper_rates,
     "fig2_samples": fig2_samples,
     "small_inception": small_inception,
     "theory": theory,

@@ -9,20 +9,37 @@ from bnrepro.tables.base import Tables, labelled
 
 def fig2(records: list[Record]) -> Tables:
     """Test accuracy, where a run diverged, percentiles of each block's inputs (first seed), drift of its channels."""
-    accuracy, ends, blocks, drift = [], [], [], []
+    blocks, drift = [], []
     first = min(seed for record in records for seed in record.config["seeds"])
     for record in records:
         metrics, steps = record.read_metrics(), record.config["steps"]
-        accuracy.append(labelled(_long(metrics).assign(classes=record.provenance["classes"]), record))
-        ends.append(labelled(_end(record), record))
         seen = metrics[metrics["metric"].str.startswith("block_input_p") & (metrics["seed"] == first)]
         percentile = seen["metric"].str.removeprefix("block_input_p").astype(int)
         blocks.append(
             labelled(seen.assign(percentile=percentile)[["seed", "layer", "percentile", "step", "value"]], record)
         )
         drift.append(labelled(_drift_of_layers(metrics, steps), record))
-    tables = {"fig2_accuracy": accuracy, "fig2_ends": ends, "fig2_blocks": blocks, "fig2_drift": drift}
-    return {name: pd.concat(pieces, ignore_index=True) for name, pieces in tables.items()}
+    watched = {"fig2_blocks": blocks, "fig2_drift": drift}
+    joined = {name: pd.concat(pieces, ignore_index=True) for name, pieces in watched.items()}
+    return _accuracy_and_ends("fig2", records) | joined
+
+
+def fig2_paper_rates(records: list[Record]) -> Tables:
+    """Build test accuracy and ends of the same networks at the paper's own rates."""
+    return _accuracy_and_ends("fig2_paper_rates", records)
+
+
+def _accuracy_and_ends(name: str, records: list[Record]) -> Tables:
+    """Build test accuracy, and where a run diverged."""
+    accuracy, ends = [], []
+    for record in records:
+        curves = _long(record.read_metrics())
+        accuracy.append(labelled(curves.assign(classes=record.provenance["classes"]), record))
+        ends.append(labelled(_end(record), record))
+    return {
+        f"{name}_accuracy": pd.concat(accuracy, ignore_index=True),
+        f"{name}_ends": pd.concat(ends, ignore_index=True),
+    }
 
 
 def fig2_samples(records: list[Record]) -> Tables:
