@@ -193,19 +193,10 @@ def test_every_network_goes_from_its_run_to_the_report(records: list[Record], tm
     claims = tables.read(tmp_path / "claims.csv")
     run = claims[claims["seeds"] > 0]
     assert {"max-order:bn-x5", "sigmoid-trains", "x5-diverges-without-bn"} <= set(run["id"])
-    assert set(run["verdict"]) == {"inconclusive"}  # one seed is no evidence
-    at_chance = claims["id"].str.match("bn-half-steps|x5-speedup|x30-slower")  # nothing is learned in six steps
-    assert set(claims.loc[at_chance, "verdict"]) == {"inconclusive"}
-    assert set(claims.loc[(claims["seeds"] == 0) & ~at_chance, "verdict"]) == {"not run"}
-    for name in (
-        "fig2",
-        "fig2_samples",
-        "fig2_init",
-        "fig2_paper_rates",
-        "fig2_base_rate",
-        "fig2_blocks",
-        "fig2_drift",
-    ):
+    other = claims["id"].str.match("abl-|multicrop|ensemble|small-inception")
+    assert set(claims.loc[other, "verdict"]) == {"not run"}
+    assert set(claims.loc[~other, "verdict"]) == {"inconclusive"}  # one seed is no evidence
+    for name in ("fig2", "fig2_blocks", "fig2_drift", *EXPERIMENTS[1:]):
         assert (tmp_path / f"shapes/figures/{name}.png").stat().st_size > 10_000
     assert "x5-speedup" in (tmp_path / "report.html").read_text()
     report.build(tmp_path)
