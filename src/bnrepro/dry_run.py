@@ -70,10 +70,11 @@ def cost_of(config: RunConfig) -> Cost:
     """
     shape, classes = _examples(config)
     stacked = models.stacked(config.model)
-    replicas = len(config.seeds)
+    seeds = [replica.seed for replica in config.replicas]
+    replicas = len(seeds)
     with nullcontext() if stacked else torch.device("meta"):
         normalisation = norm.build(config.norm, replicas if stacked else None)
-        model = models.build(config.model, normalisation, shape, classes, config.seeds)
+        model = models.build(config.model, normalisation, shape, classes, seeds)
     counts = count(model.to("meta"), torch.empty(replicas, config.batch_size, *shape, device="meta"))
     images = config.steps * config.batch_size * replicas
     copies = 2 + (config.optim.momentum > 0)  # parameters, gradients, momentum

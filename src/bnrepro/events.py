@@ -39,7 +39,7 @@ class Events:
         self.writer.add_custom_scalars(_layout(layers, maps=not isinstance(config.model, MLPConfig)))
 
     def add(self, step: int, measurements: list[Measurement]) -> None:
-        """Write the mean over the seeds, and for percentiles the first seed's median over the layer's units."""
+        """Write the mean over the replicas, and for percentiles the first one's median over the layer's units."""
         for m in measurements:
             if m.metric.startswith("block_input_p"):
                 name = m.metric.removeprefix("block_input_")
@@ -57,13 +57,15 @@ class Events:
 
     def finish(self, metrics: pd.DataFrame) -> None:
         """Draw the typical unit of each layer and write the run's row of the HParams page."""
-        first = metrics[metrics["seed"] == self.config.seeds[0]]
+        replica = self.config.replicas[0]
+        first = metrics[(metrics["seed"] == replica.seed) & (metrics["lr"] == replica.lr)]
         bands = typical_bands(first, self.config.steps)
         for layer, percentile, step, value in bands[["layer", "percentile", "step", "value"]].to_numpy():
             self.writer.add_scalar(f"typical/{layer}/p{percentile}", value, step)
-        settings = {key: value for key, value in flatten(self.config).items() if not isinstance(value, list)}
-        accuracy = float(final_accuracy(metrics).mean())
-        self.writer.add_hparams(settings, {"final_test_accuracy": accuracy}, run_name=".")
+        if not self.config.optim.rates:  # a row is of one learning rate
+            settings = {key: value for key, value in flatten(self.config).items() if not isinstance(value, list)}
+            accuracy = float(final_accuracy(metrics).mean())
+            self.writer.add_hparams(settings, {"final_test_accuracy": accuracy}, run_name=".")
         self.close()
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from bnrepro.config import Replica
 from bnrepro.probes import Measurement
 from bnrepro.record import KEYS
 
@@ -12,10 +13,10 @@ WHOLE = -1  # in column unit: the value is the layer's, not one unit's
 class MetricsTable:
     """The sink that every number comes from: one row a value, in the order in which they were measured."""
 
-    def __init__(self, run: str, seeds: list[int], lr: float, earlier: pd.DataFrame | None = None) -> None:
+    def __init__(self, run: str, replicas: list[Replica], earlier: pd.DataFrame | None = None) -> None:
         self.run = run
-        self.seeds = np.asarray(seeds, dtype=np.int64)
-        self.lr = lr
+        self.seeds = np.array([replica.seed for replica in replicas], dtype=np.int64)
+        self.rates = np.array([replica.lr for replica in replicas])
         self.pieces = [] if earlier is None else [earlier]
 
     def add(self, step: int, measurements: list[Measurement]) -> None:
@@ -29,7 +30,7 @@ class MetricsTable:
             {
                 "run": self.run,
                 "seed": np.repeat(self.seeds, len(units)),
-                "lr": self.lr,
+                "lr": np.repeat(self.rates, len(units)),
                 "step": np.int64(step),
                 "split": measurement.split,
                 "layer": measurement.layer,

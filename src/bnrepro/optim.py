@@ -1,19 +1,51 @@
 """The optimiser: stochastic gradient descent with momentum, its learning rate decaying exponentially (Sec. 4)."""
 
+from typing import Any
+
 import torch
+from torch import Tensor
 from torch.optim.lr_scheduler import ExponentialLR
 
 from bnrepro.config import OptimConfig
 from bnrepro.models import Network
 
 
-def build(config: OptimConfig, model: Network) -> torch.optim.Optimizer:
+class RatesSGD(torch.optim.SGD):
+    """SGD where every replica of a stack has its own learning rate: the step is that of SGD with the rate.
+
+    The rate multiplies the gradient, L2 included, and SGD then runs with the rate 1, which a schedule lowers.
+
+    Args:
+        groups: parameters whose first axis is the replicas', ``l2`` beside each.
+        rates: (R,), one a replica.
+        momentum: of the gradient.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], rates: Tensor, momentum: float) -> None:
+        super().__init__(groups, lr=1.0, momentum=momentum, foreach=True)
+        self.rates = rates
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Scale the gradients and do SGD's step."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.grad.add_(p, alpha=group["l2"]).mul_(self.rates.view(-1, *[1] * (p.dim() - 1)))
+        super().step(closure)
+
+
+def build(config: OptimConfig, model: Network, rates: list[float]) -> torch.optim.Optimizer:
     """Return SGD. In a stack the gradients of the replicas are separate, so one optimiser serves all.
 
-    L2 regularisation is of the weights alone, not of biases, γ and β.
+    L2 regularisation is of the weights alone, not of biases, γ and β. ``rates`` are the initial learning rates of the
+    replicas.
     """
     weights = [weight for layer in model.weights().values() for weight in layer]
     others = [p for p in model.parameters() if not any(p is weight for weight in weights)]
+    if config.rates:
+        device = weights[0].device
+        groups = [{"params": weights, "l2": config.l2}, {"params": others, "l2": 0.0}]
+        return RatesSGD(groups, torch.tensor(rates, device=device), config.momentum)
     groups = [{"params": weights, "weight_decay": config.l2}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.SGD(groups, lr=config.initial, momentum=config.momentum, foreach=True)
 

@@ -163,7 +163,8 @@ def population(config: RunConfig, dataset: Dataset) -> Population:
     statistics = config.norm if isinstance(config.norm, StatisticsConfig) else None
     exact = statistics is not None and statistics.population == "exact"
     batches = statistics.population_batches if statistics else 0
-    return Population(exact, dataset.train, config.batch_size, batches, config.seeds, config.augment)
+    seeds = [replica.seed for replica in config.replicas]
+    return Population(exact, dataset.train, config.batch_size, batches, seeds, config.augment)
 
 
 def build(config: RunConfig, dataset: Dataset) -> list[Probe]:

@@ -16,8 +16,12 @@ from bnrepro.compose import grid, load
 from bnrepro.errors import BadInput
 from bnrepro.record import Record
 
-WHOLE = ["theory", "fig1_calibrate", "fig1_tuned", "fig1", "fig2_base_rate", "fig2_samples", "fig2"]
-LATER = ["fig2_paper_rates", "fig2_init", "ablations", "ensemble", "small_inception"]  # hours more on a CPU
+ON_DIGITS = ["theory", "fig1_calibrate", "fig1_tuned", "fig1", "higher_lr", "initial_scale"]
+WHOLE = [*ON_DIGITS, "fig2_base_rate", "fig2_samples", "fig2"]
+LATER = [  # hours more on a CPU
+    *("fig2_paper_rates", "fig2_init", "higher_lr_inception"),
+    *("ablations", "ensemble", "small_inception"),
+]
 EXPERIMENTS = {  # what a scale runs
     "smoke": ["fig1", "fig2_samples", "fig2"],
     "quick": ["theory", "fig1", "fig2_samples", "fig2"],
@@ -25,7 +29,6 @@ EXPERIMENTS = {  # what a scale runs
     "gpu": WHOLE + LATER,
     "paper": WHOLE + LATER,
 }
-ON_IMAGES = {"fig2_base_rate", "fig2_samples", "fig2", *LATER}
 TRAIN = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
 
 
@@ -76,7 +79,7 @@ def reproduce(
     runs_root = Path("runs/smoke" if scale == "smoke" else "runs")
     if dry_run:
         pictures = images or ("shapes" if scale == "smoke" else at_hand.images_there() or "cifar10")
-        named = {name: pictures if name in ON_IMAGES else (data or "mnist") for name in chosen}
+        named = {name: pictures if name not in ON_DIGITS else (data or "mnist") for name in chosen}
         return list_runs(plan(scale, named, device, runs_root))
     data_of, banners = choose_data(chosen, scale, data, images)
     target = runs_root / "results" if scale == "smoke" else Path("results")
@@ -139,7 +142,7 @@ def choose_data(
     chosen: dict[str, str] = {}
     banners: list[Banner] = []
     for needs_images in (False, True):
-        names = [name for name in experiments if (name in ON_IMAGES) == needs_images]
+        names = [name for name in experiments if (name not in ON_DIGITS) == needs_images]
         if names:
             found, banner = at_hand.images(images, scale) if needs_images else at_hand.handwritten(data)
             banners += [banner] if banner else []

@@ -85,7 +85,7 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
         print(f"{record.name}: going on from step {state.step:,}", flush=True)
     else:
         record.begin(config, provenance(device, dataset.sha256, dataset.classes))
-    table = MetricsTable(record.name, config.seeds, config.optim.initial, earlier)
+    table = MetricsTable(record.name, config.replicas, earlier)
     events = Events(record.folder, config, list(state.model.watched()), state.step)
     began = time.monotonic()
 
@@ -135,6 +135,6 @@ def _measure(config: RunConfig, record: Record, dataset: Dataset | None, device:
 
 
 def diverged(config: RunConfig, state: State) -> dict[str, int]:
-    """Return the first step with a loss that is not finite, for each seed that has one."""
-    steps = state.diverged_at.tolist()
-    return {str(seed): step for seed, step in zip(config.seeds, steps, strict=True) if step}
+    """Return the first step with a loss that is not finite, for each replica that has one, by its seed (and rate)."""
+    named = {f"{r.seed} lr {r.lr:g}" if config.optim.rates else str(r.seed): r for r in config.replicas}
+    return {name: step for name, step in zip(named, state.diverged_at.tolist(), strict=True) if step}

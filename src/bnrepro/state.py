@@ -56,20 +56,21 @@ class State:
 
 
 def initial(config: RunConfig, dataset: Dataset, device: torch.device) -> State:
-    """Build a stack, one replica for each seed, and its sampler at step 0.
+    """Build a stack of ``config.replicas`` and its sampler at step 0.
 
     Raises:
         BadInput: a mini-batch is larger than the training set.
     """
-    replicas = len(config.seeds)
+    seeds, rates = [r.seed for r in config.replicas], [r.lr for r in config.replicas]
+    replicas = len(seeds)
     normalisation = norm.build(config.norm, replicas if models.stacked(config.model) else None)
-    model = models.build(config.model, normalisation, dataset.shape, dataset.classes, config.seeds).to(device)
-    optimiser = optim.build(config.optim, model)
+    model = models.build(config.model, normalisation, dataset.shape, dataset.classes, seeds).to(device)
+    optimiser = optim.build(config.optim, model, rates)
     return State(
         model=model,
         optimiser=optimiser,
         schedule=optim.schedule(config.optim, optimiser, config.steps),
-        sampler=Sampler(dataset.train, config.batch_size, config.seeds, config.augment),
+        sampler=Sampler(dataset.train, config.batch_size, seeds, config.augment),
         step=0,
         loss=torch.zeros(replicas, device=device),
         diverged_at=torch.zeros(replicas, dtype=torch.int64, device=device),

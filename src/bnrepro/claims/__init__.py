@@ -1,6 +1,6 @@
 """The paper's claims, judged from the tables by program: ``judge(tables, data) -> rows of claims.csv``. No torch."""
 
-from bnrepro.claims import ablations, architecture, exact, fig1, fig2, theory
+from bnrepro.claims import ablations, architecture, exact, fig1, fig2, rates, theory
 from bnrepro.claims.claim import COLUMNS, Claim, Outcome, judge
 from bnrepro.tables import HANDWRITTEN, RANDOM
 
@@ -11,4 +11,6 @@ def about(data: str) -> list[Claim]:
     """Return the claims that speak of a data set, in the paper's order; ``random``: the exact statements."""
     if data == RANDOM:
         return [*exact.CLAIMS, *architecture.CLAIMS]
-    return [*fig1.CLAIMS, *theory.CLAIMS] if data in HANDWRITTEN else [*fig2.CLAIMS, *ablations.CLAIMS]
+    if data in HANDWRITTEN:
+        return [*fig1.CLAIMS, *rates.ON_DIGITS, *theory.CLAIMS]
+    return [*fig2.CLAIMS, *rates.ON_IMAGES, *ablations.CLAIMS]

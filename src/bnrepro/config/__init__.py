@@ -28,7 +28,7 @@ from bnrepro.config.network import (
     StatisticsConfig,
     WhiteningConfig,
 )
-from bnrepro.config.run import ProbesConfig, RunConfig, RuntimeConfig, flatten, identity
+from bnrepro.config.run import ProbesConfig, Replica, RunConfig, RuntimeConfig, flatten, identity
 from bnrepro.config.study import (
     ArchitectureConfig,
     ExactConfig,
@@ -63,6 +63,7 @@ __all__ = [
     "OptimConfig",
     "PopulationConfig",
     "ProbesConfig",
+    "Replica",
     "RunConfig",
     "RuntimeConfig",
     "SamplesConfig",

@@ -153,6 +153,7 @@ class OptimConfig:
         half_life: share of the training in which the learning rate halves, for it decays exponentially; 0: it stays.
         decay_speed: the learning rate decays so many times faster than that.
         l2: weight of half the squared norm of the weights (not of biases, γ and β) in the loss.
+        rates: learning rates that each seed is trained at side by side, as replicas of one stack; none: ``lr`` alone.
     """
 
     lr: float = MISSING
@@ -161,9 +162,15 @@ class OptimConfig:
     half_life: float = MISSING
     decay_speed: float = MISSING
     l2: float = MISSING
+    rates: list[float] = MISSING
 
     def __post_init__(self) -> None:
         require_positive("optim.lr", self.lr)
+        good = len(set(self.rates)) == len(self.rates) and all(0 < rate <= LARGEST for rate in self.rates)
+        allowed = f"a list of different numbers above 0 and at most {LARGEST:g}, or [] for lr alone"
+        require(good, "optim.rates", self.rates, allowed)
+        if self.rates:
+            require(self.multiple == 1, "optim.multiple", self.multiple, "1 where optim.rates is set")
         require_positive("optim.multiple", self.multiple)
         require(self.initial <= LARGEST, "optim.multiple", self.multiple, f"so that lr is at most {LARGEST:g}")
         require(0 <= self.momentum < 1, "optim.momentum", self.momentum, "at least 0 and below 1")

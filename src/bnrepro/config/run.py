@@ -62,9 +62,17 @@ class RuntimeConfig:
         require_positive("runtime.progress_seconds", self.progress_seconds)
 
 
+@dataclass(frozen=True)
+class Replica:
+    """One network of a stack."""
+
+    seed: int
+    lr: float
+
+
 @dataclass
 class RunConfig:
-    """One network, trained once for each seed: the seeds are the replicas of a stack."""
+    """One network, trained once for each seed and each of ``optim.rates``: these are the replicas of a stack."""
 
     experiment: str = MISSING
     network: str = MISSING
@@ -102,6 +110,11 @@ class RunConfig:
         require(all(0 <= seed < 2**32 for seed in self.seeds), "seeds", self.seeds, allowed)
         self._check_together()
 
+    @property
+    def replicas(self) -> list[Replica]:
+        """The networks of the stack, in order; ``lr`` is the initial learning rate."""
+        return [Replica(seed, lr) for seed in self.seeds for lr in self.optim.rates or [self.optim.initial]]
+
     def _check_together(self) -> None:
         """Check what fits only some other setting."""
         if isinstance(self.model, MLPConfig):
@@ -113,6 +126,8 @@ class RunConfig:
         else:
             allowed = "one seed: this network is not stacked; for more give each a run: -m 'seeds=[0],[1],[2]'"
             require(len(self.seeds) == 1, "seeds", self.seeds, allowed)
+            allowed = "[]: this network is not stacked; give each rate a run: -m optim.lr=0.01,0.02"
+            require(not self.optim.rates, "optim.rates", self.optim.rates, allowed)
         if not isinstance(self.data, ColourConfig) and isinstance(self.study, SamplesConfig):
             raise BadInput(f"study samples is about colour images: data={self.data.name} has none; set data=")
         if not isinstance(self.data, ColourConfig) and self.augment.distorts:
@@ -131,9 +146,13 @@ NOT_IDENTITY = {  # where a run is kept, how it is shown, how its data come: the
 }
 
 
+LATER: dict[str, Any] = {"optim.rates": []}  # settings that older runs do not have, and what these were made with
+
+
 def identity(config: RunConfig) -> dict[str, Any]:
     """Return the settings that a run's numbers depend on, under dotted keys."""
-    return {key: value for key, value in flatten(config).items() if key not in NOT_IDENTITY}
+    settings = {key: value for key, value in flatten(config).items() if key not in NOT_IDENTITY}
+    return {key: value for key, value in settings.items() if key not in LATER or value != LATER[key]}
 
 
 def flatten(config: RunConfig) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from bnrepro.claims.fig2 import INITS, PAPER_RATES, READINGS
-from bnrepro.report import fig2_figures, figures, samples, theory_figures
+from bnrepro.report import fig2_figures, figures, rates_figures, samples, theory_figures
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Picture:
         return claim.startswith(self.claims) and (reading if reading in READINGS else "") in self.readings
 
 
+_OVER = "with and without BN, mean over the seeds and 95 % Student t interval, over"
+_CROSSES = "Crosses: seeds that diverged or ended at chance; a loss that is not finite counts as accuracy 0."
 TRAINED = [
     Picture(
         "fig1a",
@@ -81,6 +83,21 @@ TRAINED = [
         "Final accuracy at each learning rate, on training images kept aside (dotted) and on the test set "
         "(solid): mean and 95 % Student t interval over the seeds. Each network's rate is chosen on the images kept "
         "aside; the test set is read there. Only the rate is chosen: the initial scale stays that of Figure 1.",
+    ),
+    Picture(
+        "higher_lr",
+        ("higher_lr",),
+        rates_figures.higher_lr,
+        f"Held-out accuracy at the end of training {_OVER} learning rates, from three initial scales, the middle one "
+        f"that of Fig. 1. {_CROSSES}",
+        ("higher-lr",),
+    ),
+    Picture(
+        "initial_scale",
+        ("initial_scale",),
+        rates_figures.initial_scale,
+        f"Held-out accuracy at the end of training {_OVER} initial scales of the weights (Sec. 3.3). {_CROSSES}",
+        ("initial-scale",),
     ),
     Picture(
         "theory_naive_drift",
@@ -181,6 +198,13 @@ INCEPTION = [
         "smoothed test accuracy over the seeds and 95 % interval. The rate is the one that suits Inception with he.",
         ("bn-half-steps", "max-order"),
         INITS,
+    ),
+    Picture(
+        "higher_lr_inception",
+        ("higher_lr_inception",),
+        rates_figures.higher_lr_inception,
+        f"Held-out accuracy of Inception {_OVER} learning rates, after fewer steps than in Fig. 2. {_CROSSES}",
+        ("higher-lr",),
     ),
     Picture(
         "fig2_blocks",

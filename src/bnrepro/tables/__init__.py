@@ -19,6 +19,7 @@ from bnrepro.tables.fig2 import (
     fig2_samples,
     small_inception,
 )
+from bnrepro.tables.rates import higher_lr, higher_lr_inception, initial_scale
 
 __all__ = [
     "BUILDERS",
@@ -36,6 +37,9 @@ __all__ = [
     "fig2_init",
     "fig2_paper_rates",
     "fig2_samples",
+    "higher_lr",
+    "higher_lr_inception",
+    "initial_scale",
     "present",
     "rank",
     "read",
@@ -58,6 +62,9 @@ BUILDERS: dict[str, Callable[[list[Record]], Tables]] = {
     "fig2_init": fig2_init,
     "fig2_paper_rates": fig2_paper_rates,
     "fig2_samples": fig2_samples,
+    "higher_lr": higher_lr,
+    "higher_lr_inception": higher_lr_inception,
+    "initial_scale": initial_scale,
     "small_inception": small_inception,
     "theory": theory,
 }

@@ -1,0 +1,129 @@
+"""How far the learning rate and the initial scale may go with and without BN (Sec. 3.3, 4.2.1).
+
+A seed's network *trains* at a setting where its last accuracy on held-out images is at least half-way from chance to
+the best that the same network reaches at any setting. Its *range* are the settings within 0.01 of its best accuracy,
+from the lowest to the highest, in decades. A ratio's interval is taken over the logarithms of the seeds' ratios.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from bnrepro.claims.claim import Claim, Outcome
+from bnrepro.claims.verdict import Estimate, above, estimate
+
+NEAR = 0.01  # of the best accuracy
+AT_CHANCE = 0.05  # of the way from chance to 1: below it a network has learned nothing
+FIGURE_1 = 0.07  # the initial standard deviation of Figure 1
+MLP, INCEPTION = ("mlp", "mlp_bn"), ("inception", "bn_baseline")
+
+
+def largest(table: pd.DataFrame, network: str, setting: str) -> pd.Series:
+    """Return, per seed, the largest ``setting`` (lr or init_std) at which ``network`` trains."""
+    final, best, chance = _by_seed(table, network, setting)
+    trains = final.ge(chance + (best.max() - chance) / 2, axis=1)
+    return pd.Series({seed: trains.index[trains[seed]].max() for seed in trains}, dtype=float)
+
+
+def decades(table: pd.DataFrame, network: str, setting: str) -> pd.Series:
+    """Return, per seed, over how many decades of ``setting`` the best accuracy stays within 0.01 of its best."""
+    _, best, _ = _by_seed(table, network, setting)
+    near = best.ge(best.max() - NEAR, axis=1)
+    inside = {seed: near.index[near[seed]] for seed in near}
+    return pd.Series({seed: np.log10(found.max() / found.min()) for seed, found in inside.items()}, dtype=float)
+
+
+def fails(rows: pd.DataFrame) -> pd.Series:
+    """Say of each row whether its network diverged or ended at chance."""
+    chance = 1 / rows["classes"]
+    failed: pd.Series = rows["diverged_at"].notna() | (rows["final"].fillna(0.0) - chance < AT_CHANCE * (1 - chance))
+    return failed
+
+
+def _by_seed(table: pd.DataFrame, network: str, setting: str) -> tuple[pd.DataFrame, pd.DataFrame, float]:
+    """Return the last and the best accuracy, indexed by setting, one column per seed, and chance."""
+    rows = table[table["network"] == network]
+    last, best = (rows.pivot(index=setting, columns="seed", values=name).sort_index() for name in ("final", "best"))
+    return last.fillna(0.0), best.fillna(0.0), 1 / table["classes"].iloc[0]
+
+
+def _larger(setting: str, pair: tuple[str, str], table: pd.DataFrame) -> Outcome:
+    without, with_bn = (largest(table, network, setting) for network in pair)
+    logs = estimate((with_bn / without).dropna().map(np.log))
+    e = Estimate(float(np.exp(logs.value)), float(np.exp(logs.low)), float(np.exp(logs.high)), logs.seeds)
+    return Outcome(e, above(e, 1.0))
+
+
+def _wider(setting: str, pair: tuple[str, str], table: pd.DataFrame) -> Outcome:
+    without, with_bn = (decades(table, network, setting) for network in pair)
+    e = estimate((with_bn - without).dropna())
+    return Outcome(e, above(e, 0.0))
+
+
+def _better(pair: tuple[str, str], table: pd.DataFrame) -> Outcome:
+    without, with_bn = (_by_seed(table, network, "lr")[1].max() for network in pair)
+    e = estimate((with_bn - without).dropna())
+    return Outcome(e, above(e, 0.0))
+
+
+def _at_figure_1(check: Callable[[pd.DataFrame], Outcome]) -> Callable[[pd.DataFrame], Outcome]:
+    return lambda table: check(table[table["init_std"] == FIGURE_1])
+
+
+def _higher_lr(words: str, table: str, pair: tuple[str, str], at: Callable[..., Callable[..., Outcome]]) -> list[Claim]:
+    return [
+        Claim(
+            "higher-lr:largest",
+            "4.2.1",
+            f"BN lets {words} train at higher learning rates: the largest that trains, with ÷ without",
+            np.nan,
+            "ratio above 1",
+            table,
+            at(partial(_larger, "lr", pair)),
+        ),
+        Claim(
+            "higher-lr:range",
+            "4.2.1",
+            f"the range of rates within {NEAR:g} of the best accuracy of {words}, in decades, with minus without",
+            np.nan,
+            "difference above 0",
+            table,
+            at(partial(_wider, "lr", pair)),
+        ),
+        Claim(
+            "higher-lr:best",
+            "4.2.1",
+            f"the best accuracy of {words} over all rates, with minus without",
+            np.nan,
+            "difference above 0",
+            table,
+            at(partial(_better, pair)),
+        ),
+    ]
+
+
+ON_DIGITS: list[Claim] = [
+    *_higher_lr("the network of Fig. 1", "higher_lr", MLP, _at_figure_1),
+    Claim(
+        "initial-scale:largest",
+        "3.3",
+        "BN makes the network of Fig. 1 more resilient to the parameter scale: "
+        "the largest initial scale that trains, with ÷ without",
+        np.nan,
+        "ratio above 1",
+        "initial_scale",
+        partial(_larger, "init_std", MLP),
+    ),
+    Claim(
+        "initial-scale:range",
+        "3.3",
+        f"the range of initial scales within {NEAR:g} of the best accuracy, in decades, with minus without",
+        np.nan,
+        "difference above 0",
+        "initial_scale",
+        partial(_wider, "init_std", MLP),
+    ),
+]
+ON_IMAGES: list[Claim] = _higher_lr("Inception", "higher_lr_inception", INCEPTION, lambda check: check)
