@@ -26,7 +26,8 @@ FLOORS = [
     ["tables"],
     ["claims"],
     ["report"],
-    ["results"],
+    ["results", "sweep"],
+    ["sweep_page"],
     ["at_hand"],
     ["reproduce"],
 ]

@@ -5,11 +5,13 @@ from typing import Any
 
 import pandas as pd
 
+NONE = "–"
+
 
 def number(value: Any) -> str:
     """Write a number with the digits that it deserves; nothing where there is none."""
     if value is None or pd.isna(value):
-        return "–"
+        return NONE
     if value == 0 or abs(value) >= 1000:
         return f"{value:.0f}"
     if abs(value) < 1e-4:
@@ -19,7 +21,7 @@ def number(value: Any) -> str:
 
 def interval(row: Mapping[Any, Any]) -> str:
     """Write the ends of a claim's interval."""
-    return "–" if pd.isna(row["low"]) else f"{number(row['low'])} to {number(row['high'])}"
+    return NONE if pd.isna(row["low"]) else f"{number(row['low'])} to {number(row['high'])}"
 
 
 def cell(value: Any) -> str:

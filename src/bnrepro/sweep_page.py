@@ -1,0 +1,66 @@
+"""The summary of a sweep on the screen, as CSV and as Markdown."""
+
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from bnrepro import sweep
+from bnrepro.errors import BadInput
+from bnrepro.files import write_text
+from bnrepro.report.cells import NONE, cell, number
+
+
+def show(folders: list[Path], csv: Path | None, markdown: Path | None) -> None:
+    """Print the summary of the runs in some folders, and write it where it is asked for.
+
+    Raises:
+        BadInput: a folder has no runs, a run is damaged, or a file cannot be written.
+    """
+    runs = sweep.records(folders)
+    table, rest = sweep.summary(runs), sweep.unfinished(runs)
+    if not table.empty:
+        Console().print(_screen(table))
+        print("accuracy at the end: mean over the seeds ± half of its 95 % Student t interval")
+    for line in [f"{len(runs) - len(rest)} of {len(runs)} runs have ended", *rest]:
+        print(line)
+    if csv:
+        _write(csv, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    if markdown:
+        _write(markdown, _markdown(table))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written ({error.strerror})") from error
+
+
+def _written(table: pd.DataFrame) -> pd.DataFrame:
+    """Write numbers as the report does, mean and interval in one column."""
+    out = table.copy()
+    for split in sweep.SPLITS:
+        if split in out:
+            half = (table[f"{split}_high"] - table[split]).map(number)
+            means = table[split].map(number)
+            out[split] = [f"{m} ± {h}" if h != NONE else m for m, h in zip(means, half, strict=True)]
+            out = out.drop(columns=[f"{split}_low", f"{split}_high"])
+    return out.map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
+
+
+def _screen(table: pd.DataFrame) -> Table:
+    screen = Table(box=None, pad_edge=False)
+    written = _written(table)
+    for column in written:
+        screen.add_column(str(column))
+    for row in written.itertuples(index=False):
+        screen.add_row(*row)
+    return screen
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    written = _written(table)
+    rows = [list(written.columns), ["---"] * written.shape[1], *written.to_numpy().tolist()]
+    return "".join(f"| {' | '.join(cell(value) for value in row)} |\n" for row in rows)

@@ -1,0 +1,92 @@
+"""The summary of a sweep: runs that differ in their seeds alone are one row."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from bnrepro import sweep, sweep_page
+from bnrepro.compose import load
+from bnrepro.record import Record
+from bnrepro.run import run
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sweep") / "runs"
+    base = ["scale=smoke", "data=digits", "runtime.device=cpu", f"runs_root={root}", "steps=40"]
+    for network in ("mlp", "mlp_bn"):
+        for seeds in ("[0,1]", "[2]"):
+            run(load([*base, f"network={network}", f"seeds={seeds}"]))
+    run(load([*base, "network=mlp", "optim.rates=[0.01,1]", "seeds=[0,1,2]"]))
+    return root
+
+
+def test_runs_that_differ_in_their_seeds_alone_are_one_row(folder: Path) -> None:
+    table = sweep.summary(sweep.records([folder]))
+    assert table.columns[:4].tolist() == ["network", "optim.lr", "seeds", "diverged"]
+    assert set(zip(table["network"], table["optim.lr"], strict=True)) == {
+        ("mlp", 0.1),
+        ("mlp_bn", 0.1),
+        ("mlp", 0.01),
+        ("mlp", 1.0),
+    }
+    assert set(table["seeds"]) == {3}
+    assert table["test"].is_monotonic_decreasing
+    runs = [run for run in sweep.records([folder]) if run.config["network"] == "mlp_bn"]
+    metrics = pd.concat([run.read_metrics() for run in runs]).query("split == 'test' and metric == 'accuracy'")
+    final = metrics.groupby("seed")["value"].apply(lambda values: values.tail(5).mean())
+    row = table.query("network == 'mlp_bn'").iloc[0]
+    half = stats.t.ppf(0.975, 2) * final.std() / np.sqrt(3)
+    assert (row["test"], row["test_low"], row["test_high"]) == pytest.approx(
+        (final.mean(), final.mean() - half, final.mean() + half)
+    )
+
+
+def test_the_summary_is_shown_and_written(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep_page.show([folder], tmp_path / "x.csv", tmp_path / "x.md")
+    printed = capsys.readouterr().out
+    assert "5 of 5 runs have ended" in printed
+    table = pd.read_csv(tmp_path / "x.csv")
+    pd.testing.assert_frame_equal(table, sweep.summary(sweep.records([folder])), rtol=1e-5)
+    lines = (tmp_path / "x.md").read_text().splitlines()
+    assert lines[0] == "| network | optim.lr | seeds | diverged | test |"
+    assert len(lines) == 2 + 4
+    best = table.iloc[0]
+    assert lines[2].startswith(f"| {best['network']} | {best['optim.lr']:g} | 3 | 0 | {best['test']:.4f} ± ")
+    assert f"{best['test']:.4f}" in printed
+
+
+def test_what_has_not_ended_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = next(run for run in sweep.records([folder]) if run.config["network"] == "mlp_bn")
+    kept = record.status
+    record.write_status("failed", 7, 0.1, {})
+    try:
+        sweep_page.show([folder], None, None)
+        assert "4 of 5 runs have ended" in (printed := capsys.readouterr().out)
+        assert f"{record.name}: failed at step 7" in printed
+    finally:
+        record.write_status(kept["status"], kept["step"], kept["seconds"], kept["diverged"])
+    assert Record(record.folder).ended
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--runs", "nowhere"], "nowhere is no folder"),
+        (["--runs", str(ROOT / "docs")], "there is no run in"),
+        (["--csv", "x.csv"], "--csv and --markdown go with --runs"),
+    ],
+)
+def test_a_mistake_gets_one_message(arguments: list[str], says: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts/report.py"), *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert says in done.stderr
