@@ -168,9 +168,9 @@ INCEPTION = [
         ("fig2_accuracy",),
         fig2_figures.figure_2,
         "Test accuracy of the Inception networks over training (Fig. 2), single crop, smoothed by a running mean of "
-        "five evaluations: mean over the seeds and 95 % Student t interval. Dashed: the mean of Inception's maxima; "
-        "a diamond marks the mean number of steps after which a network reaches it, where every seed does. Right: "
-        "the paper's own curves.",
+        "five evaluations: mean over the seeds, and their range. Dashed: the mean of Inception's maxima; a diamond "
+        "marks the mean number of steps after which a network reaches it, where every seed does. Right: the paper's "
+        "own curves.",
         FIGURE_2,
     ),
     Picture(
@@ -195,7 +195,7 @@ INCEPTION = [
         fig2_figures.initial_weights,
         "Inception and BN-Baseline from three schemes of initial weights: he, that of Figure 2 (He et al. 2015; "
         "standard deviation √(2/n) for n inputs), xavier (√(1/n)) and gaussian (0.01 everywhere). Mean of the "
-        "smoothed test accuracy over the seeds and 95 % interval. The rate is the one that suits Inception with he.",
+        "smoothed test accuracy over the seeds, and their range. The rate is the one that suits Inception with he.",
         ("bn-half-steps", "max-order"),
         INITS,
     ),
@@ -219,8 +219,7 @@ INCEPTION = [
         ("fig2_drift",),
         fig2_figures.drift,
         "The stability measure of Fig. 1b,c for every block: how far the median and the spread of an input move over"
-        " training, in units of the mean spread; the median over 16 maps of the block, mean and 95 % interval over "
-        "seeds.",
+        " training, in units of the mean spread; the median over 16 maps of the block, mean and range of the seeds.",
     ),
     Picture(
         "ablations",
