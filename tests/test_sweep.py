@@ -80,7 +80,7 @@ def test_what_has_not_ended_is_named(folder: Path, capsys: pytest.CaptureFixture
     ("arguments", "says"),
     [
         (["--runs", "nowhere"], "nowhere is no folder"),
-        (["--runs", str(ROOT / "docs")], "there is no run in"),
+        (["--runs", str(ROOT / "configs")], "there is no run in"),
         (["--csv", "x.csv"], "--csv and --markdown go with --runs"),
     ],
 )

@@ -114,7 +114,8 @@ def test_results_of_every_experiment_stand_side_by_side(small: Make, tmp_path: P
         experiment: len(records) for experiment, records in experiments.items()
     }
     claims = tables.read(target / "claims.csv")
-    assert "not run" not in set(claims["verdict"])
+    missing = claims.query("verdict == 'not run'")["id"]
+    assert missing.str.match("higher-lr|initial-scale").all()  # their experiments alone have no run here
     table = target / "digits" / "fig1_drift.csv"
     whole = table.read_text()
     for damage in (table.unlink, lambda: table.write_text(whole.replace("0.1", "0.2", 1))):

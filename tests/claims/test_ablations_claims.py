@@ -11,6 +11,7 @@ from bnrepro.claims import ablations
 from bnrepro.compose import grid, load
 from bnrepro.record import Record
 from bnrepro.run import run
+from bnrepro.tables.fig2 import errors
 from conftest import Make
 
 
@@ -80,11 +81,22 @@ def test_an_ensembles_errors_are_those_of_the_mean_of_its_members(small: Make) -
         wide = [p.pivot(index="example", columns="class", values="probability").to_numpy() for p in of_crops]
         labels = of_crops[0].groupby("example")["label"].first().to_numpy()
         for name, p in (("ensemble_1", wide[0]), ("ensemble", (wide[0] + wide[1]) / 2)):
-            order = np.argsort(-p, axis=1)
+            order = np.argsort(-p, axis=1, kind="stable")
             row = table[(table["network"] == name) & (table["crops"] == crops)]
             assert row["top1"].item() == pytest.approx((order[:, 0] != labels).mean())
             five = [label not in five for label, five in zip(labels, order[:, :5], strict=True)]
             assert row["top5"].item() == pytest.approx(np.mean(five))
+
+
+def test_equal_probabilities_are_not_taken_for_the_right_class() -> None:
+    """A saturated network gives 0 to nine classes: they stand in the classes' order, none is right by being equal."""
+    saturated = pd.DataFrame(
+        {"example": i, "label": label, "crops": 1, "class": c, "probability": float(c == 9)}
+        for i, label in enumerate(range(10))
+        for c in range(10)
+    )
+    (found,) = errors(saturated).to_dict("records")
+    assert found == {"crops": 1, "top1": pytest.approx(0.9), "top5": pytest.approx(0.5)}
 
 
 def test_the_ablations_table_has_each_networks_maximum(small: Make, tmp_path: Path) -> None:

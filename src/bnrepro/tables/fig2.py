@@ -1,5 +1,6 @@
 """The tables of Figure 2: the Inception networks of Sec. 4.2."""
 
+import numpy as np
 import pandas as pd
 
 from bnrepro.curves import accuracy_curves, drifts, final_accuracy, smooth
@@ -92,23 +93,23 @@ def ensemble(records: list[Record]) -> Tables:
     for record in records:
         (seed,) = record.config["seeds"]
         predictions = record.read_predictions()
-        pieces.append(labelled(_errors(predictions).assign(seed=seed), record))
+        pieces.append(labelled(errors(predictions).assign(seed=seed), record))
         by_seed.setdefault(seed, []).append(predictions)
     for seed, members in by_seed.items():
         keys = ["example", "label", "crops", "class"]
         mean = pd.concat(members).groupby(keys, sort=False)["probability"].mean().reset_index()
-        pieces.append(labelled(_errors(mean).assign(seed=seed), records[0]).assign(network="ensemble"))
+        pieces.append(labelled(errors(mean).assign(seed=seed), records[0]).assign(network="ensemble"))
     return {"ensemble": pd.concat(pieces, ignore_index=True)}
 
 
-def _errors(predictions: pd.DataFrame) -> pd.DataFrame:
+def errors(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return crops, top1, top5: the share of examples whose class is not the most probable, nor among five."""
     rows = []
     for crops, of_it in predictions.groupby("crops"):
         wide = of_it.pivot(index=["example", "label"], columns="class", values="probability")
         labels = wide.index.get_level_values("label")
-        own = wide.to_numpy()[range(len(wide)), wide.columns.get_indexer(labels)]
-        rank = (wide.to_numpy() > own[:, None]).sum(axis=1)  # of the right class
+        order = np.argsort(-wide.to_numpy(), axis=1, kind="stable")  # equal ones, as at 0, in the classes' order
+        rank = (order == wide.columns.get_indexer(labels)[:, None]).argmax(axis=1)  # of the right class
         rows.append({"crops": crops, "top1": (rank >= 1).mean(), "top5": (rank >= 5).mean()})
     return pd.DataFrame(rows)
 
