@@ -14,7 +14,7 @@ from bnrepro.run import run
 from conftest import Make
 
 NETWORKS = ("mlp", "mlp_bn")
-RATES = [0.03, 0.3, 3.0]
+RATES = [0.01, 0.1, 0.3]  # at higher ones rounding grows within 30 steps, differently on each processor
 SETTINGS = [
     [],
     ["optim.momentum=0.9", "optim.half_life=0.2", "optim.decay_speed=2", "optim.l2=0.01"],
@@ -34,7 +34,7 @@ def test_each_rate_trains_as_it_would_alone(network: str, settings: list[str], s
     assert stack.columns.tolist() == [(seed, lr) for seed in (0, 1) for lr in RATES]
     for lr in RATES:
         alone = curves(run(small(*base, f"optim.lr={lr}")).read_metrics())
-        np.testing.assert_allclose(stack.xs(lr, axis=1, level="lr"), alone.xs(lr, axis=1, level="lr"), rtol=2e-3)
+        np.testing.assert_allclose(stack.xs(lr, axis=1, level="lr"), alone.xs(lr, axis=1, level="lr"), rtol=1e-5)
 
 
 def test_a_rate_that_diverges_is_marked_and_leaves_the_others_alone(small: Make) -> None:
