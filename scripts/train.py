@@ -4,10 +4,11 @@ from bnrepro.cli import main
 from bnrepro.config import RunConfig
 
 
-def train(config: RunConfig) -> None:
+def train(config: RunConfig) -> float | None:
     from bnrepro.run import run  # imports torch
+    from bnrepro.sweep import held_out_accuracy
 
-    run(config)
+    return held_out_accuracy(run(config))
 
 
 if __name__ == "__main__":

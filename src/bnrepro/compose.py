@@ -1,5 +1,6 @@
 """From configs/ and overrides to a RunConfig, by Hydra."""
 
+import os
 from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
@@ -46,6 +47,14 @@ _store.store(group="schema", name="probes", node=schema.ProbesConfig)
 _store.store(group="schema", name="runtime", node=schema.RuntimeConfig)
 
 
+def cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+OmegaConf.register_new_resolver("jobs", lambda threads: max(1, cores() // threads))  # of configs/hydra/launcher/local
+
+
 def to_config(composed: DictConfig) -> RunConfig:
     """Turn what Hydra composed into a checked RunConfig, its folder named.
 
@@ -83,22 +92,44 @@ def load(overrides: Iterable[str]) -> RunConfig:
 
 
 def grid(overrides: Iterable[str]) -> list[list[str]]:
-    """Expand an experiment's own grid: the overrides of each of its jobs, in order.
+    """Expand an experiment's own grid and the sweeps in ``overrides``: the overrides of each job, in order.
 
-    What ``overrides`` itself sets is taken out of the grid, as in Hydra's basic sweeper.
+    What ``overrides`` itself sets is taken out of the experiment's grid, as in Hydra's basic sweeper.
+
+    Raises:
+        BadInput: a sweep names a value twice, or none at all.
     """
-    given = list(overrides)
-    keys = {override.partition("=")[0] for override in given}
-    params = _compose(given, with_hydra=True).hydra.sweeper.params or {}
-    parser = OverridesParser.create()
-    jobs = [given]
-    for key, values in params.items():
+    given = [(text, choices(text)) for text in overrides]
+    keys = {text.partition("=")[0] for text, _ in given}
+    whole = _compose([text if swept is None else swept[0] for text, swept in given], with_hydra=True)
+    jobs: list[list[str]] = [[]]
+    for text, swept in given:
+        jobs = [[*job, one] for job in jobs for one in swept or [text]]
+    for key, values in (whole.hydra.sweeper.params or {}).items():
         if key not in keys:
-            override = parser.parse_override(f"{key}={values}")
-            swept = override.sweep_string_iterator() if override.is_sweep_override() else [str(values)]
-            choices = list(swept)
-            jobs = [[*job, f"{key}={value}"] for job in jobs for value in choices]
+            text = f"{key}={values}"
+            jobs = [[*job, one] for job in jobs for one in choices(text) or [text]]
     return jobs
+
+
+def choices(override: str) -> list[str] | None:
+    """List the overrides that a sweep such as ``optim.lr=0.1,0.2`` stands for; None if it stands for none.
+
+    None too for an interval, of which a search draws.
+
+    Raises:
+        BadInput: it names a value twice, or none at all.
+    """
+    parsed = OverridesParser.create().parse_override(override)
+    if not parsed.is_sweep_override() or parsed.is_interval_sweep():
+        return None
+    values = list(parsed.sweep_string_iterator())
+    if not values:
+        raise BadInput(f"{override}: the sweep is empty; name at least one value")
+    twice = [value for value in values if values.count(value) > 1]
+    if twice:
+        raise BadInput(f"{override}: {twice[0]} stands twice in the sweep; name each value once")
+    return [f"{parsed.get_key_element()}={value}" for value in values]
 
 
 def experiments() -> list[str]:

@@ -49,6 +49,15 @@ def summary(runs: Iterable[Record]) -> pd.DataFrame:
     return table.sort_values(judged, ascending=False, kind="stable", ignore_index=True)
 
 
+def held_out_accuracy(run: Record) -> float | None:
+    """Return what a search maximises: the accuracy on held-out images at the end, mean over the replicas.
+
+    None of a run that has not ended, keeps no images aside or is a study.
+    """
+    rows = [row for row in _rows(run) if "held_out" in row] if run.ended else []
+    return float(pd.DataFrame(rows)["held_out"].fillna(0.0).mean()) if rows else None
+
+
 def unfinished(runs: Iterable[Record]) -> list[str]:
     """Say of each run that has not ended how far it is."""
     return [f"{run.name}: {run.status['status']} at step {run.status.get('step', 0)}" for run in runs if not run.ended]
