@@ -1,7 +1,6 @@
 """``make reproduce``: run an experiment's jobs side by side, then tables, claims and report."""
 
 import argparse
-import os
 import subprocess
 import sys
 import threading
@@ -12,9 +11,10 @@ from pathlib import Path
 
 from bnrepro import at_hand, results
 from bnrepro.at_hand import Banner
-from bnrepro.compose import grid, load
+from bnrepro.compose import cores, grid, load
 from bnrepro.errors import BadInput
 from bnrepro.record import Record
+from bnrepro.stopping import Stopped, StopRequest
 
 ON_DIGITS = ["theory", "fig1_calibrate", "fig1_tuned", "fig1", "higher_lr", "initial_scale"]
 WHOLE = [*ON_DIGITS, "fig2_base_rate", "fig2_samples", "fig2"]
@@ -60,9 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
-        return 130
+    except (KeyboardInterrupt, Stopped) as stopped:
+        print("stopped; the same command goes on from the last checkpoints", file=sys.stderr)
+        return stopped.code if isinstance(stopped, Stopped) else 130
 
 
 def reproduce(
@@ -119,11 +119,6 @@ def list_runs(jobs: list[Job]) -> int:
     return 0
 
 
-def cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def cuda_is_there() -> bool:
     """Ask torch for a CUDA device."""
     import torch
@@ -162,24 +157,44 @@ def plan(scale: str, data_of: dict[str, str], device: str, runs_root: Path) -> l
 
 
 def run_all(jobs: list[Job], processes: int) -> list[tuple[Job, int]]:
-    """Run jobs in processes of their own, a few at once; return those that failed, with their exit codes."""
+    """Run jobs in processes of their own, a few at once; return those that failed, with their exit codes.
+
+    Raises:
+        Stopped: a signal came; the jobs were given it and have ended with checkpoints.
+    """
     printing = threading.Lock()
     left = len(jobs)
+    running: set[subprocess.Popen[str]] = set()
 
     def run_one(job: Job) -> int:
         nonlocal left
+        if stop.came():
+            return 0
         where = [f"runs_root={job.record.folder.parents[1]}", "hydra.mode=RUN"]
         command = [sys.executable, str(TRAIN), *job.overrides, *where]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        # in a process group of its own: from a terminal, too, it gets a signal once, from here
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0
+        ) as process:
+            running.add(process)
+            if stop.came():  # while the process started
+                process.terminate()
             assert process.stdout is not None
             for line in process.stdout:
                 with printing:
                     print(line, end="", flush=True)
+        running.discard(process)
         with printing:
             left -= 1
             print(f"{left} of {len(jobs)} runs to go", flush=True)
         return process.returncode
 
-    with ThreadPoolExecutor(processes) as pool:
+    def tell(signum: int) -> None:
+        for process in list(running):
+            process.send_signal(signum)
+
+    with StopRequest(tell) as stop, ThreadPoolExecutor(processes) as pool:
         codes = list(pool.map(run_one, jobs))
+        if stop.came():
+            stop.obey()
     return [(job, code) for job, code in zip(jobs, codes, strict=True) if code]

@@ -1,0 +1,64 @@
+"""Being told to stop: work ends where it can go on later, with a checkpoint."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+
+class Stopped(BaseException):
+    """A signal asked for an end, and it was made. No Exception, so that a sweep does not go on with its next run."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.code = 128 + signum  # what a shell reports of a process that a signal ended
+
+
+class StopRequest:
+    """While it is entered, a first SIGINT or SIGTERM is only remembered; a second one ends the process at once.
+
+    So is SIGUSR2 where it has a handler: submitit's, which puts the run's Slurm job into the queue again. It is called
+    when the work has come to its end (:meth:`obey`), not in the middle of a step.
+
+    Args:
+        tell: is given the number of every signal, at once.
+    """
+
+    def __init__(self, tell: Callable[[int], None] = lambda signum: None) -> None:
+        self._signum: int | None = None
+        self._tell = tell
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # the only one that may
+            signals = [signal.SIGINT, signal.SIGTERM]
+            if callable(signal.getsignal(signal.SIGUSR2)):
+                signals.append(signal.SIGUSR2)
+            self._before = {signum: signal.signal(signum, self._remember) for signum in signals}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
+
+    def _remember(self, signum: int, frame: FrameType | None) -> None:
+        self._tell(signum)
+        if self._signum is not None:
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+        self._signum = signum
+
+    def came(self) -> bool:
+        """Say whether a signal came."""
+        return self._signum is not None
+
+    def obey(self) -> None:
+        """Put the Slurm job into the queue again where there is one, else raise :class:`Stopped`."""
+        requeue = self._before.get(signal.SIGUSR2)
+        if requeue and self._signum != signal.SIGINT:
+            requeue(signal.SIGUSR2, None)  # ends the process
+        raise Stopped(self._signum or signal.SIGTERM)
