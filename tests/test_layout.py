@@ -11,9 +11,9 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "bnrepro"
 
 # A module may import from the rooms above its own line, never from those below.
 FLOORS = [
-    ["errors", "files", "paper", "mnist_files"],
+    ["errors", "files", "paper", "mnist_files", "stopping", "distributed"],
     ["config"],
-    ["compose", "cli", "seeding", "stability", "record"],
+    ["compose", "seeding", "stability", "record"],
     ["curves"],
     ["data", "norm"],
     ["models", "optim", "evaluate"],
@@ -23,6 +23,7 @@ FLOORS = [
     ["theory"],
     ["dry_run"],
     ["run"],
+    ["cli"],
     ["tables"],
     ["claims"],
     ["report"],
@@ -37,6 +38,7 @@ TORCH_FREE = [
     "files",
     "paper",
     "mnist_files",
+    "stopping",
     "config",
     "compose",
     "cli",

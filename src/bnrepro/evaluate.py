@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bnrepro import distributed
 from bnrepro.config import AugmentConfig
 from bnrepro.data import Examples, Sampler
 from bnrepro.norm import exact_population
@@ -20,13 +21,14 @@ CHUNK = 250  # examples at once: few enough to stay in a CPU's cache; changes no
 def evaluate(model: nn.Module, examples: Examples, replicas: int) -> tuple[Tensor, Tensor]:
     """Return each replica's share of right answers and mean cross-entropy, both (R,) float64.
 
-    A replica whose outputs are not finite is right about nothing.
+    A replica whose outputs are not finite is right about nothing. Of several processes, each does its share.
     """
     was_training = model.training
     model.eval()
     right = torch.zeros(replicas, dtype=torch.float64, device=examples.labels.device)
     loss = torch.zeros_like(right)
-    for chunk in (examples[start : start + CHUNK] for start in range(0, len(examples), CHUNK)):
+    starts = range(distributed.rank() * CHUNK, len(examples), distributed.size() * CHUNK)
+    for chunk in (examples[start : start + CHUNK] for start in starts):
         images, labels = chunk.inputs, chunk.labels
         logits = model(images.expand(replicas, *images.shape))  # (R, N, classes)
         targets = labels.expand(replicas, -1)
@@ -34,7 +36,9 @@ def evaluate(model: nn.Module, examples: Examples, replicas: int) -> tuple[Tenso
         right += ((logits.argmax(dim=2) == targets) & finite).sum(dim=1)
         loss += functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none").double().sum(dim=1)
     model.train(was_training)
-    return right / len(examples), loss / len(examples)
+    distributed.mean_([right, loss])
+    count = len(examples) / distributed.size()
+    return right / count, loss / count
 
 
 @dataclass(frozen=True)

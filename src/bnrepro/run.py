@@ -2,13 +2,14 @@
 
 import os
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from bnrepro import checkpoint, data, probes, theory
-from bnrepro.config import RunConfig, SamplesConfig, TrainingConfig
+from bnrepro import checkpoint, data, distributed, probes, theory
+from bnrepro.config import RunConfig, SamplesConfig, StatisticsConfig, TrainingConfig
 from bnrepro.data import Dataset
 from bnrepro.data.samples import samples
 from bnrepro.dry_run import describe
@@ -20,37 +21,41 @@ from bnrepro.progress import ProgressReport
 from bnrepro.provenance import provenance
 from bnrepro.record import Record
 from bnrepro.state import State, initial
-from bnrepro.train import train
+from bnrepro.stopping import StopRequest
+from bnrepro.train import Sink, train
+
+TOGETHER = 10  # steps after which several processes ask each other whether one was told to stop: it costs a message
 
 
 def run(config: RunConfig) -> Record:
     """Train the stack that ``config`` describes, or go on where it stopped, or do nothing where it has ended.
 
-    With ``config.dry_run`` say only what would be done.
+    With ``config.dry_run`` say only what would be done. Under torchrun the processes train it together, and the first
+    one writes the record.
 
     Raises:
-        BadInput: the data, the device or the run's folder do not fit the config.
+        BadInput: the data, the device, the processes or the run's folder do not fit the config.
     """
-    device = choose_device(config.runtime.device)
-    config = replace(config, runtime=replace(config.runtime, device=device.type))
+    config = here(config)
+    device = torch.device(config.runtime.device)
     record = Record.of(config)
     record.check(config)
-    if config.dry_run:
-        print(describe(config, record), flush=True)
-        return record
-    if record.ended:
-        print(f"{record.name}: {record.status['status']} already, nothing to do", flush=True)
-        return record
-    set_up_torch(config.runtime.threads)
-    dataset = _load(config, device) if theory.needs_data(config.study) else None
-    if isinstance(config.study, TrainingConfig):
-        assert dataset is not None
-        state = initial(config, dataset, device)
-        with record.locked():
-            _train(config, record, dataset, state, device)
-    else:
-        with record.locked():
-            _measure(config, record, dataset, device)
+    with distributed.together(device):
+        if config.dry_run or record.ended:
+            if distributed.rank() == 0:
+                nothing = f"{record.name}: {record.status['status']} already, nothing to do"
+                print(describe(config, record) if config.dry_run else nothing, flush=True)
+            return record
+        set_up_torch(config.runtime.threads)
+        dataset = _load(config, device) if theory.needs_data(config.study) else None
+        if isinstance(config.study, TrainingConfig):
+            assert dataset is not None
+            state = initial(config, dataset, device)
+            with record.locked() if distributed.rank() == 0 else nullcontext():
+                _train(config, record, dataset, state, device)
+        else:
+            with record.locked():
+                _measure(config, record, dataset, device)
     return record
 
 
@@ -58,15 +63,37 @@ def _load(config: RunConfig, device: torch.device) -> Dataset:
     return data.load(config.data, Path(config.data_root), config.augment.crop).to(device)
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device that ``runtime.device`` names; auto is CUDA where it is there.
+def here(config: RunConfig) -> RunConfig:
+    """Return the same run on this machine: its device (``auto`` is CUDA where it is there) and torchrun's processes.
 
     Raises:
-        BadInput: cuda is asked for and not there.
+        BadInput: cuda is asked for and not there, or the processes do not fit.
     """
-    if name == "cuda" and not torch.cuda.is_available():
+    name, there = config.runtime.device, torch.cuda.is_available()
+    if name == "cuda" and not there:
         raise BadInput("runtime.device is cuda: this machine has none that torch can use; take cpu or auto")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    device = "cuda" if name != "cpu" and there else "cpu"
+    processes = distributed.started()
+    if config.runtime.processes not in (1, processes):
+        raise BadInput(
+            f"runtime.processes is {config.runtime.processes}: torchrun has started {processes}; leave it out"
+        )
+    _check_share(config, processes)
+    return replace(config, runtime=replace(config.runtime, device=device, processes=processes))
+
+
+def _check_share(config: RunConfig, processes: int) -> None:
+    """Refuse more processes than a mini-batch can be divided among."""
+    if processes == 1:
+        return
+    if not isinstance(config.study, TrainingConfig):
+        raise BadInput(f"study {config.study.name} runs in one process: start it without torchrun")
+    least = 2 if isinstance(config.norm, StatisticsConfig) else 1
+    if config.batch_size % processes or config.batch_size // processes < least:
+        raise BadInput(
+            f"batch_size is {config.batch_size}, of all {processes} processes together: it must be a multiple of "
+            f"{processes}, {least * processes} or more"
+        )
 
 
 def set_up_torch(threads: int) -> None:
@@ -78,42 +105,60 @@ def set_up_torch(threads: int) -> None:
 
 
 def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, device: torch.device) -> None:
-    earlier, spent = None, 0.0
-    if record.begun and record.checkpoint.exists():
+    """Train; of several processes the first one keeps the record."""
+    earlier, spent, first = None, 0.0, distributed.rank() == 0
+    if distributed.any_says(first and record.begun and record.checkpoint.exists(), device):
         checkpoint.restore(record.checkpoint, state)
         earlier, spent = record.read_metrics(up_to_step=state.step), float(record.status.get("seconds", 0.0))
-        print(f"{record.name}: going on from step {state.step:,}", flush=True)
-    else:
+        if first:
+            print(f"{record.name}: going on from step {state.step:,}", flush=True)
+    elif first:
         record.begin(config, provenance(device, dataset.sha256, dataset.classes))
     table = MetricsTable(record.name, config.replicas, earlier)
-    events = Events(record.folder, config, list(state.model.watched()), state.step)
+    events = Events(record.folder, config, list(state.model.watched()), state.step) if first else None
+    progress = ProgressReport(record.name, state.step, config.steps, config.runtime.progress_seconds)
+    asked_every = 1 if distributed.size() == 1 else TOGETHER
     began = time.monotonic()
 
-    def save(status: str) -> None:
-        record.write_metrics(table.table())  # first: rows after the checkpoint's step are dropped on resuming
-        checkpoint.save(record.checkpoint, state)
+    def write_status(status: str) -> None:
         record.write_status(status, state.step, spent + time.monotonic() - began, diverged(config, state))
 
+    def save(status: str) -> None:
+        if first:
+            record.write_metrics(table.table())  # first: rows after the checkpoint's step are dropped on resuming
+            checkpoint.save(record.checkpoint, state)
+            write_status(status)
+
     def after_step(state: State) -> None:
-        progress.at(state.step)
-        if state.step % config.runtime.checkpoint_every == 0 and state.step < config.steps:
+        if first:
+            progress.at(state.step)
+        if state.step == config.steps:
+            return
+        if state.step % asked_every == 0 and distributed.any_says(stop.came(), device):
+            save("stopped")
+            stop.obey()
+        if state.step % config.runtime.checkpoint_every == 0:
             save("running")
 
-    progress = ProgressReport(record.name, state.step, config.steps, config.runtime.progress_seconds)
     try:
-        with progress:
-            train(state, config.steps, probes.build(config, dataset), [table, events, progress], after_step)
-        events.finish(table.table())
-        if config.probes.predictions:
-            record.write_predictions(predictions(config, dataset, state))
-        save("diverged" if diverged(config, state) else "finished")
-        for seed, step in diverged(config, state).items():
-            print(f"{record.name}: seed {seed} diverged, its loss is not finite from step {step:,} on", flush=True)
+        with progress if first else nullcontext(), StopRequest() as stop:
+            sinks: list[Sink] = [table, events, progress] if events else []
+            train(state, config.steps, probes.build(config, dataset), sinks, after_step)
+        given = predictions(config, dataset, state) if config.probes.predictions else None
+        if events:
+            events.finish(table.table())
+            if given is not None:
+                record.write_predictions(given)
+            save("diverged" if diverged(config, state) else "finished")
+            for seed, step in diverged(config, state).items():
+                print(f"{record.name}: seed {seed} diverged, its loss is not finite from step {step:,} on", flush=True)
     except Exception:
-        record.write_status("failed", state.step, spent + time.monotonic() - began, diverged(config, state))
+        if first:
+            write_status("failed")
         raise
     finally:
-        events.close()
+        if events:
+            events.close()
 
 
 def _measure(config: RunConfig, record: Record, dataset: Dataset | None, device: torch.device) -> None:

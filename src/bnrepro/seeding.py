@@ -2,6 +2,9 @@
 
 import numpy as np
 import torch
+from torch import Tensor
+
+from bnrepro import distributed
 
 WEIGHTS, ORDER, POPULATION, DROPOUT, AUGMENTATION = range(5)  # the streams; a new kind takes the next number
 
@@ -10,3 +13,14 @@ def generator(seed: int, stream: int) -> torch.Generator:
     """Return a CPU generator for one stream of one seed; streams of a seed are independent (NumPy's SeedSequence)."""
     state = np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) >> 1)
+
+
+def uniform(stream: torch.Generator, shape: tuple[int, ...], batch: int = 0) -> Tensor:
+    """Draw numbers in [0, 1) for this process's share of a mini-batch, whose examples lie along dimension ``batch``.
+
+    They are drawn for the whole mini-batch: several processes together draw what one would.
+    """
+    whole = list(shape)
+    whole[batch] *= distributed.size()
+    mine = distributed.share(whole[batch])
+    return torch.rand(whole, generator=stream).narrow(batch, mine.start, shape[batch])

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import ExponentialLR
 
-from bnrepro import models, norm, optim
+from bnrepro import distributed, models, norm, optim
 from bnrepro.config import RunConfig
 from bnrepro.data import Dataset, Sampler
 from bnrepro.models import Network
@@ -18,12 +18,14 @@ class State:
     """A stack in training.
 
     Attributes:
+        parallel: what trains the model: itself, or its wrapper where several processes train together.
         step: mini-batches done.
         loss: (R,) each replica's mean cross-entropy over its last mini-batch.
         diverged_at: (R,) the first step whose loss was not finite, 0 where there was none.
     """
 
     model: Network
+    parallel: nn.Module
     optimiser: torch.optim.Optimizer
     schedule: ExponentialLR | None
     sampler: Sampler
@@ -68,6 +70,7 @@ def initial(config: RunConfig, dataset: Dataset, device: torch.device) -> State:
     optimiser = optim.build(config.optim, model, rates)
     return State(
         model=model,
+        parallel=distributed.parallel(model),
         optimiser=optimiser,
         schedule=optim.schedule(config.optim, optimiser, config.steps),
         sampler=Sampler(dataset.train, config.batch_size, seeds, config.augment),

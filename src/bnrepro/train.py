@@ -6,6 +6,8 @@ from typing import Protocol
 import torch
 from torch.nn import functional
 
+from bnrepro import distributed
+from bnrepro.norm import Normalisation
 from bnrepro.probes import Measurement, Probe
 from bnrepro.state import State
 
@@ -39,11 +41,12 @@ def advance(state: State) -> None:
     """Do one step of every replica.
 
     The losses are summed over replicas, so each replica's gradient is its own; one that diverges is marked with the
-    step and leaves the others alone.
+    step and leaves the others alone. Of several processes, each has its share of the mini-batch; gradients, losses and
+    moving averages are the means of theirs.
     """
     batch = state.sampler.next()
     state.optimiser.zero_grad()
-    logits = state.model(batch.images)  # (R, B, classes)
+    logits = state.parallel(batch.images)  # (R, B, classes)
     losses = functional.cross_entropy(logits.transpose(1, 2), batch.labels, reduction="none").mean(dim=1)  # (R,)
     losses.sum().backward()  # type: ignore[no-untyped-call]
     state.optimiser.step()
@@ -51,5 +54,8 @@ def advance(state: State) -> None:
         state.schedule.step()
     state.step += 1
     state.loss = losses.detach()
+    if distributed.size() > 1:
+        norms = [module for module in state.model.modules() if isinstance(module, Normalisation)]
+        distributed.mean_([state.loss, *(buffer for norm in norms for buffer in norm.buffers())])
     diverged_now = ~torch.isfinite(state.loss) & (state.diverged_at == 0)
     state.diverged_at.masked_fill_(diverged_now, state.step)

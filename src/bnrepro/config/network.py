@@ -119,11 +119,13 @@ class StatisticsConfig(NormConfig):
 class BatchNormConfig(StatisticsConfig):
     """Algorithm 1, by the framework's kernel (``fused``) or written out as in the ``paper``.
 
-    ``bias``: whether the layer before keeps its bias, which BN makes redundant (Sec. 3.2).
+    ``bias``: whether the layer before keeps its bias, which BN makes redundant (Sec. 3.2). ``synchronised``: whether
+    several processes that train together normalise by the whole mini-batch, or each by its share.
     """
 
     impl: str = MISSING
     bias: bool = MISSING
+    synchronised: bool = MISSING
 
     def __post_init__(self) -> None:
         super().__post_init__()

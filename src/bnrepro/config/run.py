@@ -47,16 +47,21 @@ class ProbesConfig:
 
 @dataclass
 class RuntimeConfig:
-    """Where a run happens; ``device`` and ``threads`` change results in the last bits, the others not at all."""
+    """Where a run happens; the first three change results, if only in the last bits, the others not at all.
+
+    ``processes``: that train together, each with its share of the mini-batch; torchrun starts them.
+    """
 
     device: str = MISSING
     threads: int = MISSING
+    processes: int = MISSING
     checkpoint_every: int = MISSING
     progress_seconds: float = MISSING
 
     def __post_init__(self) -> None:
         require(self.device in ("auto", "cpu", "cuda"), "runtime.device", self.device, "auto, cpu or cuda")
         require(1 <= self.threads <= 1024, "runtime.threads", self.threads, "from 1 to 1024")
+        require(1 <= self.processes <= 2**16, "runtime.processes", self.processes, "from 1 to 65536")
         key = "runtime.checkpoint_every"
         require(self.checkpoint_every >= 1, key, self.checkpoint_every, "1 step or more")
         require_positive("runtime.progress_seconds", self.progress_seconds)
@@ -146,7 +151,8 @@ NOT_IDENTITY = {  # where a run is kept, how it is shown, how its data come: the
 }
 
 
-LATER: dict[str, Any] = {"optim.rates": []}  # settings that older runs do not have, and what these were made with
+# settings that older runs do not have, and what these were made with
+LATER: dict[str, Any] = {"optim.rates": [], "norm.synchronised": False, "runtime.processes": 1}
 
 
 def identity(config: RunConfig) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bnrepro import distributed
 from bnrepro.config import AugmentConfig
 from bnrepro.data.augment import Augment, as_input
 from bnrepro.data.dataset import Examples
@@ -18,10 +19,11 @@ class Sampler:
     """Mini-batches without replacement, an epoch's last incomplete mini-batch dropped.
 
     A seed's order and distortions do not depend on the network nor on the other seeds, so that comparisons are paired.
+    Where several processes train together, each takes its share of every mini-batch.
 
     Args:
         train: the training set.
-        batch_size: examples in each replica's mini-batch.
+        batch_size: examples in each replica's mini-batch, those of all processes together.
         seeds: one a replica.
         augment: how examples are ordered and distorted.
         stream: what the examples are for; orders of different streams are independent.
@@ -70,7 +72,8 @@ class Sampler:
         """Return the next mini-batch of every replica: images (R, B, ...) as a network takes them, labels (R, B)."""
         if self.position + self.batch_size > len(self.train):
             self._shuffle()
-        index = self.permutations[:, self.position : self.position + self.batch_size]
+        mini_batch = self.permutations[:, self.position : self.position + self.batch_size]
+        index = mini_batch[:, distributed.share(self.batch_size)]
         self.position += self.batch_size
         batch = self.train.take(index)
         if not self.augment:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bnrepro.norm import Norm
-from bnrepro.seeding import DROPOUT, WEIGHTS, generator
+from bnrepro.seeding import DROPOUT, WEIGHTS, generator, uniform
 
 NONLINEARITIES = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
 INITS = {  # standard deviation of a weight with n inputs
@@ -114,7 +114,7 @@ class Dropout(nn.Module):
         """In training set a share p of (B, C) to 0 and scale the others by 1/(1-p)."""
         if not self.training or self.p == 0:
             return u
-        kept = torch.rand(u.shape, generator=self.generator) >= self.p
+        kept = uniform(self.generator, tuple(u.shape)) >= self.p
         return u * kept.to(u.device) / (1 - self.p)
 
     def get_extra_state(self) -> Tensor:

@@ -54,8 +54,8 @@ def build(config: NormConfig, replicas: int | None) -> Norm | None:
         case NoNormConfig():
             return None
         case BatchNormConfig():
-            written_out = config.impl == "paper"
-            return Norm(lambda C: BatchNorm(shape(C), config.eps, config.momentum, written_out), config.bias)
+            settings = config.eps, config.momentum, config.impl == "paper", config.synchronised
+            return Norm(lambda C: BatchNorm(shape(C), *settings), config.bias)
         case DetachedNormConfig():
             return Norm(lambda C: DetachedNorm(shape(C), config.eps, config.momentum, config.scale), bias=True)
         case WhiteningConfig():

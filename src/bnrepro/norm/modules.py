@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bnrepro import distributed
 from bnrepro.norm import whitening
 from bnrepro.norm.transform import check_mini_batch, expand, mini_batch_dims, transform
 
@@ -63,22 +64,43 @@ class BatchNorm(Normalisation):
         eps: ε of Algorithm 1.
         momentum: see :class:`Normalisation`.
         written_out: train with transform.py instead of the framework's fused kernel.
+        synchronised: where several processes train together, normalise by the whole mini-batch; else each does by
+            its share of it.
     """
 
-    def __init__(self, shape: tuple[int, ...], eps: float, momentum: float, written_out: bool = False) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        eps: float,
+        momentum: float,
+        written_out: bool = False,
+        synchronised: bool = False,
+    ) -> None:
         super().__init__(shape, eps, momentum)
         self.written_out = written_out
+        self.synchronised = synchronised
         self.weight = nn.Parameter(torch.ones(shape))
         self.bias = nn.Parameter(torch.zeros(shape))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise a mini-batch; raises ValueError where its shape does not fit."""
         check_mini_batch(x, self.shape, self.training)
+        if self.training and self.synchronised and distributed.size() > 1:
+            return self._over_all_processes(x)
         if self.training and self.written_out:
             y, mean, variance = transform(x, self.weight, self.bias, self.eps)
             self.track(mean, variance, x.numel() // self.shape.numel())
             return y
         return self._fused(x)
+
+    def _over_all_processes(self, x: Tensor) -> Tensor:
+        """Do Algorithm 1 with the moments of the mini-batch of which x is this process's share."""
+        dims = mini_batch_dims(x, self.shape)
+        mean = distributed.mean(x.mean(dims))
+        centred = x - expand(mean, x)
+        variance = distributed.mean(centred.square().mean(dims))
+        self.track(mean, variance, distributed.size() * x.numel() // self.shape.numel())
+        return expand(self.weight, x) * centred / torch.sqrt(expand(variance, x) + self.eps) + expand(self.bias, x)
 
     def _fused(self, x: Tensor) -> Tensor:
         """Call the framework: R·C channels of a stack are R separate batch norms of C activations."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from bnrepro import distributed
 from bnrepro.norm.modules import Normalisation
 
 
@@ -15,7 +16,8 @@ def exact_population(model: nn.Module, batches: Iterable[Tensor]) -> Iterator[No
 
     Steps 8 to 11 of Algorithm 2: the network, normalising as in training, processes every mini-batch; then
     E[x] is the mean of the mini-batches' means and Var[x] = m/(m-1) times the mean of their biased variances. All
-    layers are estimated in one pass. Afterwards the moving averages stand again.
+    layers are estimated in one pass. Afterwards the moving averages stand again. Of several processes, each does its
+    share of every mini-batch, and the estimates are the means of theirs.
 
     Args:
         model: any network whose normalisations are this package's.
@@ -68,3 +70,4 @@ def _estimate(model: nn.Module, norms: list[Normalisation], batches: Iterable[Te
         raise ValueError("population statistics were asked for over no mini-batch: give one or more (Algorithm 2)")
     for total, buffer in zip(sums, buffers, strict=True):
         buffer.copy_(total / count)
+    distributed.mean_(buffers)
