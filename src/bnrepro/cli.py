@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -111,12 +112,14 @@ def _left_over(overrides: list[str]) -> tuple[list[int], list[str]]:
 
 
 def refuse_overrides(arguments: list[str]) -> None:
-    """Refuse ``+key`` and ``~key``, which pass a structured config without a word, and ``group=null``.
+    """Refuse ``+key`` and ``~key``, which pass a structured config without a word, ``group=null``, Slurm without Slurm.
 
     Raises:
         BadInput: such an override is among ``arguments``.
     """
     for argument in arguments:
+        if argument == "hydra/launcher=slurm" and not shutil.which("sbatch"):
+            raise BadInput(f"{argument}: there is no sbatch here; give the command where Slurm takes jobs")
         if argument.startswith(("+", "~")):
             raise BadInput(f"{argument}: keys can be set, not added or removed; write key=value without {argument[0]}")
         group, _, value = argument.partition("=")

@@ -1,0 +1,146 @@
+"""Sweeps from the command line: side by side, by search, given again, and when a job dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bnrepro.compose import choices, cores, grid, load
+from bnrepro.errors import BadInput
+from bnrepro.record import Record
+from bnrepro.run import run
+
+ROOT = Path(__file__).resolve().parents[1]
+WHERE = ["scale=smoke", "data=digits", "runtime.device=cpu", "steps=20"]
+
+
+def start(root: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(ROOT / "scripts/train.py"), *WHERE, f"runs_root={root}", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def sweep(root: Path, *arguments: str) -> tuple[int, str]:
+    job = start(root, *arguments)
+    said, _ = job.communicate(timeout=300)
+    return job.returncode, said
+
+
+def test_a_sweep_side_by_side_goes_past_a_bad_run_and_runs_nothing_twice(tmp_path: Path) -> None:
+    jobs = ["-m", "hydra/launcher=local", "network=mlp,mlp_bn", "optim.lr=0.1,-1"]
+    code, said = sweep(tmp_path, *jobs)
+    assert code == 2
+    assert "2 of 4 runs did not end; the same command runs only these:" in said
+    assert "network=mlp_bn optim.lr=-1: optim.lr is -1.0: it must be a finite number above 0" in said
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("metrics.parquet")}
+    assert len(written) == 2
+    code, said = sweep(tmp_path, *jobs[:3], "optim.lr=0.1")
+    assert code == 0
+    assert said.count("finished already, nothing to do") == 2
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("metrics.parquet")} == written
+
+
+def test_a_sweep_that_is_killed_and_given_again_ends_with_the_same_tables(tmp_path: Path) -> None:
+    jobs = ["-m", "network=mlp,mlp_bn", "seeds=[0],[1]", "steps=400", "runtime.checkpoint_every=50"]
+    jobs += ["probes.evaluate_every=100", "probes.activation_steps=2"]
+    job = start(tmp_path / "runs", *jobs)
+    end = time.monotonic() + 120
+    while sum(1 for _ in (tmp_path / "runs").rglob("checkpoint.pt")) < 2:  # the second run has begun
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    job.kill()
+    job.communicate()
+    code, said = sweep(tmp_path / "runs", *jobs)
+    assert code == 0
+    assert "finished already, nothing to do" in said
+    assert "going on from step" in said
+    for overrides in grid([*WHERE, *jobs[1:]]):
+        disturbed = Record.of(load([*overrides, f"runs_root={tmp_path / 'runs'}"]))
+        undisturbed = run(load([*overrides, f"runs_root={tmp_path / 'alone'}"]))
+        pd.testing.assert_frame_equal(disturbed.read_metrics(), undisturbed.read_metrics(), check_exact=True)
+
+
+def test_a_killed_worker_costs_no_other_run(tmp_path: Path) -> None:
+    jobs = ["-m", "hydra/launcher=local", "hydra.launcher.n_jobs=2", "network=mlp,mlp_bn", "steps=100000"]
+    job = start(tmp_path, *jobs, "runtime.checkpoint_every=20")
+    end = time.monotonic() + 120
+    while sum(1 for _ in tmp_path.rglob("checkpoint.pt")) < 2:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    workers = subprocess.run(["pgrep", "-f", "loky"], capture_output=True, text=True, check=True).stdout.split()
+    ours = [int(pid) for pid in workers if _parent(int(pid)) == job.pid]
+    os.kill(ours[-1], signal.SIGKILL)
+    said, _ = job.communicate(timeout=120)
+    assert job.returncode == 1
+    assert "a job was killed and took its launcher along; the same command goes on" in said
+    assert "Traceback" not in said
+    assert all(Record(path.parent).status["step"] > 0 for path in tmp_path.rglob("config.json"))
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return -1
+
+
+def test_a_search_asks_for_the_same_runs_again(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    search = ["-m", "hydra/sweeper=search", "optim.lr=tag(log,interval(0.01,10))", "hydra.sweeper.n_trials=3"]
+    code, said = sweep(tmp_path, *search)
+    assert code == 2
+    assert "data.held_out is 0: a search chooses by training images kept aside" in said
+    code, said = sweep(tmp_path, *search, "data.held_out=300")
+    assert code == 0, said
+    found = [Record(path.parent) for path in tmp_path.rglob("config.json")]
+    assert len({record.config["optim.lr"] for record in found}) == 3
+    code, said = sweep(tmp_path, *search, "data.held_out=300")
+    assert said.count("finished already, nothing to do") == 3
+    best = (tmp_path / ".hydra/optimization_results.yaml").read_text()
+    final = {}
+    for record in found:
+        accuracy = record.read_metrics().query("split == 'held_out' and metric == 'accuracy'")
+        final[record.config["optim.lr"]] = accuracy.groupby("seed")["value"].apply(lambda v: v.tail(5).mean()).mean()
+    assert f"optim.lr: {max(final, key=lambda lr: final[lr])}" in best
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-m", "hydra/launcher=clurm"], "unknown hydra/launcher 'clurm'; allowed: basic, joblib, local, slurm, "),
+        (["-m", "optim.lr=choice()"], "empty choice is not legal"),
+        (["-m", "network=mlp,mlp_bn,mlp"], "mlp stands twice in the sweep; name each value once"),
+    ],
+)
+def test_what_is_no_sweep_is_refused_before_anything_starts(arguments: list[str], says: str, tmp_path: Path) -> None:
+    code, said = sweep(tmp_path, *arguments)
+    assert code == 2
+    assert said.startswith("error: ")
+    assert says in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_grids_and_choices() -> None:
+    assert choices("optim.lr=0.1") is None
+    assert choices("optim.lr=0.1,0.2") == ["optim.lr=0.1", "optim.lr=0.2"]
+    assert choices("seeds=[0],[1]") == ["seeds=[0]", "seeds=[1]"]
+    assert choices("optim.lr=interval(0.1,1)") is None
+    with pytest.raises(BadInput, match="twice"):
+        choices("steps=1,1")
+    narrowed = grid(["experiment=fig1", "optim.lr=0.1,0.2"])
+    assert len(narrowed) == 4
+    assert len({tuple(job) for job in narrowed}) == 4
+
+
+def test_the_local_launcher_divides_the_cores_among_the_runs() -> None:
+    from hydra import compose, initialize_config_dir
+
+    for threads in (1, 2):
+        with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+            overrides = ["hydra/launcher=local", f"runtime.threads={threads}"]
+            composed = compose("config", overrides, return_hydra_config=True)
+            assert composed.hydra.launcher.n_jobs == max(1, cores() // threads)

@@ -1,0 +1,76 @@
+"""A signal ends a run with a checkpoint, and the same command goes on as if nothing had been."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bnrepro.compose import load
+from bnrepro.record import Record
+from bnrepro.run import run
+from bnrepro.stopping import Stopped, StopRequest
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN = ["network=mlp_bn", "steps=1500", "probes.evaluate_every=100", "probes.activation_steps=3", "seeds=[0,1]"]
+
+
+def settings(root: Path) -> list[str]:
+    return ["scale=smoke", "data=digits", "runtime.device=cpu", f"runs_root={root}", *RUN]
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_run_with_a_checkpoint(signum: int, code: int, tmp_path: Path) -> None:
+    script = [sys.executable, str(ROOT / "scripts/train.py"), *settings(tmp_path / "runs")]
+    command = [*script, "runtime.progress_seconds=0.1", "runtime.checkpoint_every=1000000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert " step " in process.stdout.readline()
+        process.send_signal(signum)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert said.splitlines() == ["stopped, with a checkpoint; the same command goes on from it"]
+    record = Record.of(load(settings(tmp_path / "runs")))
+    assert record.status["status"] == "stopped"
+    assert 0 < record.status["step"] < 1500
+    resumed = run(load(settings(tmp_path / "runs")))
+    undisturbed = run(load(settings(tmp_path / "alone")))
+    pd.testing.assert_frame_equal(resumed.read_metrics(), undisturbed.read_metrics(), check_exact=True)
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    code = (
+        "import time; from bnrepro.stopping import StopRequest\nwith StopRequest():\n print(flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == -signal.SIGTERM
+
+
+def test_the_slurm_job_is_queued_again_at_the_end_not_in_the_middle() -> None:
+    requeued: list[int] = []
+    before = signal.signal(signal.SIGUSR2, lambda signum, frame: requeued.append(signum))
+    try:
+        with StopRequest() as stop:
+            signal.raise_signal(signal.SIGTERM)
+            assert stop.came()
+            assert requeued == []
+            with pytest.raises(Stopped):  # submitit's handler ends the process; this one comes back
+                stop.obey()
+            assert requeued == [signal.SIGUSR2]
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
+def test_handlers_are_given_back() -> None:
+    before = [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)]
+    with StopRequest():
+        assert signal.getsignal(signal.SIGTERM) != before[1]
+    assert [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)] == before
