@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bnrepro import results
+from bnrepro import results, tables
 from bnrepro.compose import grid, load
 from bnrepro.config import flatten
 
@@ -35,7 +35,7 @@ def table(path: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize("experiment", ["fig1", "fig1_tuned", "theory"])
 def test_experiments_stand_at_the_calibrated_settings(experiment: str) -> None:
-    best = table("results/mnist/fig1_calibrate.csv").sort_values("rms").iloc[0]
+    best = tables.calibration(table("results/mnist/fig1_calibrate_curves.csv")).iloc[0]
     for job in grid([f"experiment={experiment}"]):
         settings = flatten(load(job))
         assert settings["data.encoding"] == best["encoding"]

@@ -53,7 +53,7 @@ def test_without_rates_a_run_is_what_it_was() -> None:
 
 def test_rates_and_scales_go_from_runs_to_the_report(tmp_path: Path) -> None:
     where = ["scale=smoke", "data=digits", f"runs_root={tmp_path / 'runs'}", "runtime.device=cpu"]
-    rates = [f"experiment=higher_lr network={n} model.init_std=0.07 optim.rates=[0.01,1,1e30]" for n in NETWORKS]
+    rates = [f"experiment=higher_lr network={n} model.init_std=0.05 optim.rates=[0.01,1,1e30]" for n in NETWORKS]
     scales = [f"experiment=initial_scale network={n} model.init_std={std}" for n in NETWORKS for std in (0.01, 1)]
     for experiment, commands in (("higher_lr", rates), ("initial_scale", scales)):
         made = [run(load([*command.split(), *where])) for command in commands]

@@ -12,6 +12,7 @@ from pathlib import Path
 from bnrepro import at_hand, results
 from bnrepro.at_hand import Banner
 from bnrepro.compose import cores, grid, load
+from bnrepro.config import TrainingConfig
 from bnrepro.errors import BadInput
 from bnrepro.record import Record
 from bnrepro.stopping import Stopped, StopRequest
@@ -89,6 +90,7 @@ def reproduce(
     missing = [job for job in jobs if not job.record.ended]
     names = " and ".join(dict.fromkeys(data_of.values()))
     print(f"scale {scale}, data {names}: {len(jobs)} runs, {len(jobs) - len(missing)} finished already", flush=True)
+    announce(missing)
     failed = run_all(missing, processes=min(cores(), 8))
     if failed:
         for job, code in failed:
@@ -106,6 +108,22 @@ def reproduce(
     for banner in banners:
         banner.show()
     return 0
+
+
+def announce(jobs: list[Job]) -> None:
+    """Print what the runs of each experiment cost, before any starts."""
+    from bnrepro.dry_run import cost_of
+
+    for experiment in dict.fromkeys(job.experiment for job in jobs):
+        configs = [load(job.overrides) for job in jobs if job.experiment == experiment]
+        costs = [cost_of(config) for config in configs if isinstance(config.study, TrainingConfig)]
+        line = f"  {experiment}: {len(configs)} runs"
+        if costs:
+            steps = sum(config.steps for config in configs)
+            work, memory = sum(cost.multiply_adds for cost in costs), max(cost.memory for cost in costs)
+            line += f", {steps:,} steps, {sum(cost.images for cost in costs):,} images, {work:.2g} multiply-adds"
+            line += f", up to {memory / 2**20:,.0f} MiB a run besides the images"
+        print(line, flush=True)
 
 
 def list_runs(jobs: list[Job]) -> int:

@@ -1,5 +1,6 @@
 """Claims on tables made by hand: a case for each verdict, and numbers that can be counted on paper."""
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from bnrepro.claims import COLUMNS, judge
 from bnrepro.claims.fig1 import CLAIMS, chosen_rate, steps_to_baseline
 from bnrepro.claims.verdict import Estimate, bound, difference, estimate, ratio
 from bnrepro.tables import Tables, rms_to_paper
+from bnrepro.tables.fig1 import rms_point_by_point
 
 STEPS = np.arange(1000, 50_001, 1000)
 
@@ -132,11 +134,27 @@ def test_a_seed_that_never_gets_there_counts_as_the_whole_training() -> None:
     assert steps_to_baseline(accuracy_table([0.98] * 3, [0.5] * 3)).tolist() == [1.0] * 3
 
 
+def test_straight_lines_between_evaluations_are_no_distance() -> None:
+    printed = paper.figure_1a().query("network == 'mlp'")
+    steps = np.arange(500, 50_001, 500)
+    smooth = pd.DataFrame({0: 0.97 - 0.9 * np.exp(-steps / 3000)}, index=steps)  # bends as early training does
+    first, last = printed["step"].iloc[[0, -1]]
+    evaluations = np.linspace(first, last, 11)
+    print_of_it = np.interp(printed["step"], evaluations, np.interp(evaluations, steps, smooth[0]))
+    with pytest.MonkeyPatch.context() as patch:
+        drawn = printed.assign(test_accuracy=print_of_it)
+        patch.setattr(sys.modules["bnrepro.tables.fig1"], "figure_1a", lambda: drawn)
+        assert rms_to_paper("mlp", smooth) == pytest.approx(0, abs=1e-12)
+        assert rms_point_by_point("mlp", smooth) > 0.01
+
+
 def test_the_papers_own_curves_have_no_distance_from_themselves() -> None:
     printed = paper.figure_1a()
     for network in ("mlp", "mlp_bn"):
         curve = printed[printed["network"] == network].set_index("step")[["test_accuracy"]]
-        assert rms_to_paper(network, curve + 0.004) == pytest.approx(0.004)
+        assert rms_to_paper(network, curve) < 0.0015  # so the evaluations lie where the print's lines bend
+        assert rms_to_paper(network, curve + 0.004) == pytest.approx(0.004, abs=0.0005)
+        assert rms_point_by_point(network, curve + 0.004) == pytest.approx(0.004)
         tables = {
             "fig1_accuracy": pd.concat(
                 pd.DataFrame({"step": curve.index, "accuracy": curve["test_accuracy"] + shift, "seed": seed})

@@ -1,4 +1,4 @@
-"""Sweeps on a real Slurm of one node, which ``make test-slurm`` starts and stops (slurm.sh); skipped without it."""
+"""Sweeps on a real Slurm of one node, which ``make test-machines`` starts and stops (slurm.sh); skipped without it."""
 
 import os
 import subprocess
@@ -16,7 +16,10 @@ from bnrepro.run import run
 ROOT = Path(__file__).resolve().parents[2]
 CONF = Path("/run/bnrepro-slurm/slurm.conf")
 ENVIRONMENT = {**os.environ, "SLURM_CONF": str(CONF)}
-pytestmark = pytest.mark.skipif(not CONF.exists(), reason="no Slurm was started: make test-slurm")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CONF.exists(), reason="no Slurm was started: make test-machines"),
+]
 
 
 def slurm(*command: str) -> str:

@@ -9,6 +9,8 @@ from bnrepro import paper
 from bnrepro.claims.fig1 import chosen_rate, printed_drift
 from bnrepro.curves import last_layer
 from bnrepro.report.style import COLOURS, GREY, NAMES, PAPER, canvas, label, mean_and_band, setting
+from bnrepro.tables import calibration
+from bnrepro.tables.fig1 import SETTINGS
 
 THOUSANDS = FuncFormatter(lambda x, _: f"{x / 1000:g}K")
 
@@ -89,11 +91,12 @@ def drift(drifts: pd.DataFrame) -> Figure:
     return figure
 
 
-def calibration_grid(grid: pd.DataFrame) -> Figure:
+def calibration_grid(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     """Show the whole grid: distance of the network without BN from its printed curve, one map an encoding."""
+    grid = calibration(curves)
     encodings = sorted(grid["encoding"].unique())
     figure, axes = canvas(7.2, 3.3, len(encodings), sharey=True)
-    best = grid.sort_values("rms", kind="stable").iloc[0]
+    best = grid.iloc[0]
     low, high = float(np.log10(grid["rms"].min())), float(np.log10(grid["rms"].max()))
     for ax, encoding in zip(axes, encodings, strict=True):
         table = grid[grid["encoding"] == encoding].pivot(index="init_std", columns="lr", values="rms").sort_index()
@@ -110,36 +113,35 @@ def calibration_grid(grid: pd.DataFrame) -> Figure:
         label(ax, f"pixels {encoding}", "learning rate")
     axes[0].set_ylabel("initial standard deviation of W", fontsize=9)
     text = (
-        f"Calibration without BN: {setting(grid)}, {grid['seeds'].iloc[0]} seeds; RMS distance from the printed curve"
+        f"Calibration without BN: {setting(runs)}, {runs['seeds'].iloc[0]} seeds; RMS distance from the printed curve"
     )
     figure.suptitle(text, fontsize=9, x=0.01, ha="left")
     return figure
 
 
-def calibration_curves(grid: pd.DataFrame, curves: pd.DataFrame) -> Figure:
-    """Show the mean curve of every setting in grey, the best one in colour, over the printed curve."""
-    figure, (ax,) = canvas(7.2, 3.0)
-    keys = ["encoding", "init_std", "lr"]
-    best = tuple(grid.sort_values("rms", kind="stable").iloc[0][keys])
-    for key, rows in curves.groupby(keys):
-        if key != best:
-            ax.plot(rows["step"], rows["accuracy"], color=GREY, linewidth=0.5, alpha=0.5)
-    chosen = curves[(curves[keys] == pd.Series(dict(zip(keys, best, strict=True)))).all(axis=1)]
-    name = f"nearest: {best[0]}, standard deviation {best[1]:g}, learning rate {best[2]:g}"
-    ax.plot(chosen["step"], chosen["accuracy"], color=COLOURS["mlp"], linewidth=1.6, label=name)
-    ax.plot([], [], color=GREY, linewidth=0.5, label="the other settings of the grid")
+def calibration_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
+    """Show the mean curve of every setting in grey, the nearest one in colour, over the printed curve."""
+    figure, (whole, zoom) = canvas(7.2, 3.2, 2)
+    best = tuple(calibration(curves)[SETTINGS].iloc[0])
     printed = paper.figure_1a()
     printed = printed[printed["network"] == "mlp"]
-    ax.plot(printed["step"], printed["test_accuracy"], **PAPER, label="the paper's curve without BN")
-    ax.xaxis.set_major_formatter(THOUSANDS)
-    ax.set_xlim(left=0)
-    label(
-        ax,
-        f"Calibration without BN: {setting(grid)}, mean of {grid['seeds'].iloc[0]} seeds",
-        "training steps",
-        "test accuracy",
-    )
-    ax.legend(fontsize=7.5, framealpha=0.95, edgecolor="none", loc="lower right")
+    for ax in (whole, zoom):
+        for key, rows in curves.groupby(SETTINGS):
+            if key != best:
+                ax.plot(rows["step"], rows["accuracy"], color=GREY, linewidth=0.5, alpha=0.5)
+        chosen = curves[(curves[SETTINGS] == pd.Series(dict(zip(SETTINGS, best, strict=True)))).all(axis=1)]
+        name = f"nearest: {best[0]}, standard deviation {best[1]:g}, learning rate {best[2]:g}"
+        ax.plot(chosen["step"], chosen["accuracy"], color=COLOURS["mlp"], linewidth=1.6, label=name)
+        ax.plot([], [], color=GREY, linewidth=0.5, label="the other settings of the grid")
+        ax.plot(printed["step"], printed["test_accuracy"], **PAPER, label="the paper's curve without BN")
+        ax.xaxis.set_major_formatter(THOUSANDS)
+        ax.set_xlim(left=0)
+    zoom.set_ylim(0.9, 0.985)
+    label(whole, "the whole range", "training steps", "test accuracy")
+    label(zoom, "above 0.9", "training steps")
+    figure.legend(*whole.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7.5, frameon=False)
+    text = f"Calibration without BN: {setting(runs)}, mean of {runs['seeds'].iloc[0]} seeds"
+    figure.suptitle(text, fontsize=9, x=0.01, ha="left")
     return figure
 
 
