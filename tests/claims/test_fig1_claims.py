@@ -145,15 +145,17 @@ def test_straight_lines_between_evaluations_are_no_distance() -> None:
         drawn = printed.assign(test_accuracy=print_of_it)
         patch.setattr(sys.modules["bnrepro.tables.fig1"], "figure_1a", lambda: drawn)
         assert rms_to_paper("mlp", smooth) == pytest.approx(0, abs=1e-12)
-        assert rms_point_by_point("mlp", smooth) > 0.01
+        assert rms_point_by_point("mlp", smooth) > 0.005
 
 
 def test_the_papers_own_curves_have_no_distance_from_themselves() -> None:
     printed = paper.figure_1a()
     for network in ("mlp", "mlp_bn"):
         curve = printed[printed["network"] == network].set_index("step")[["test_accuracy"]]
-        assert rms_to_paper(network, curve) < 0.0015  # so the evaluations lie where the print's lines bend
-        assert rms_to_paper(network, curve + 0.004) == pytest.approx(0.004, abs=0.0005)
+        assert (
+            rms_to_paper(network, curve) < 0.002
+        )  # the error of reading it off: so the evaluations lie where the print's lines bend
+        assert rms_to_paper(network, curve + 0.004) == pytest.approx(0.004, abs=0.0006)
         assert rms_point_by_point(network, curve + 0.004) == pytest.approx(0.004)
         tables = {
             "fig1_accuracy": pd.concat(
