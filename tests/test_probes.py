@@ -57,9 +57,10 @@ def test_sigmoid_inputs_are_recomputed_by_hand(network: str, small: Make) -> Non
             u = torch.sigmoid(x)
 
 
+@pytest.mark.parametrize("rates", ["[]", "[0.01]"])
 @NETWORKS
-def test_norms_are_those_of_a_fresh_gradient(network: str, small: Make) -> None:
-    config = small(f"network={network}")
+def test_norms_are_those_of_a_fresh_gradient(network: str, rates: str, small: Make) -> None:
+    config = small(f"network={network}", f"optim.rates={rates}", "optim.l2=0.1")
     dataset = data.load(config.data, Path(config.data_root))
     state, twin = (initial(config, dataset, torch.device("cpu")) for _ in range(2))
     batch = twin.sampler.next()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from bnrepro import checkpoint, data, probes
+from bnrepro import checkpoint, data, probes, tables
 from bnrepro import run as running
 from bnrepro.config import RunConfig
 from bnrepro.data import Dataset
@@ -243,3 +243,34 @@ def test_metrics_are_tidy(small: Make) -> None:
         *("accuracy", "loss", "weight_norm", "gradient_norm"),
         *("input_p15", "input_p50", "input_p85"),
     }
+
+
+def interrupted(config: RunConfig, step: int) -> None:
+    """Run until ``step``, with a checkpoint before it."""
+    with pytest.MonkeyPatch.context() as patch:
+        build = probes.build
+        patch.setattr(probes, "build", lambda c, d: [*build(c, d), Interruption(step)])
+        with pytest.raises(Interrupted):
+            run(config)
+
+
+def test_a_run_that_others_resume_says_so(small: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small("steps=60", "runtime.checkpoint_every=20")
+    interrupted(config, 45)
+    made_by = running.provenance
+    monkeypatch.setattr(running, "provenance", lambda *where: {**made_by(*where), "commit": "another"})
+    record = run(config)
+    begun, *later = [record.provenance, *record.provenance["resumed"]]
+    assert [(part["step"], part["commit"]) for part in later] == [(40, "another")]
+    assert tables.runs([record], [""])["commit"].item() == f"{begun['commit']}, then another"
+
+
+def test_a_run_does_not_go_on_with_other_data(small: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small("steps=60", "runtime.checkpoint_every=20")
+    interrupted(config, 45)
+    made_by = running.provenance
+    monkeypatch.setattr(running, "provenance", lambda *where: {**made_by(*where), "data_sha256": "other"})
+    before = Record.of(config).metrics.read_bytes()
+    with pytest.raises(BadInput, match="began with other data: their SHA-256 is other now"):
+        run(config)
+    assert Record.of(config).metrics.read_bytes() == before

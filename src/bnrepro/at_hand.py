@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.panel import Panel
 
-from bnrepro.compose import load
+from bnrepro.compose import CONFIGS, load
 from bnrepro.config import ColourConfig, DataConfig, ImageFolderConfig, MNISTConfig, TorchvisionConfig
 from bnrepro.errors import BadInput
 from bnrepro.mnist_files import check_mnist, missing_mnist
@@ -90,6 +90,9 @@ def _failure(fetch: Callable[[Path, float], None], name: str, asked: str | None)
 
 
 def _check(name: str) -> None:
+    known = sorted(path.stem for path in (CONFIGS / "data").glob("*.yaml"))
+    if name not in known:
+        raise BadInput(f"unknown images {name!r}; allowed: {', '.join(known)}")
     config = _config(name)
     if not isinstance(config, ColourConfig):
         raise BadInput(f"{name} has no colour images; IMAGES takes cifar10, cifar10_jpeg, shapes, ...")

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
@@ -31,6 +32,9 @@ def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
     A run that fails leaves the other runs of its sweep alone.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's own reports end in exit code 1
+    if {"--help", "-h"} & set(sys.argv[1:]):  # Hydra's own takes seconds, for it lists every folder of configs/
+        print(usage())
+        sys.exit(0)
     sys.argv[1:] = sorted(
         sys.argv[1:], key=lambda given: given not in ("-m", "--multirun")
     )  # argparse takes it in front
@@ -109,6 +113,30 @@ def _left_over(overrides: list[str]) -> tuple[list[int], list[str]]:
         if code:
             missing.append(f"  {' '.join(job)}: {why}")
     return codes, missing
+
+
+def usage() -> str:
+    """Say how the command line is used, and what can be chosen."""
+    groups = ["experiment", "scale", "network", "data", "norm", "optim", "augment", "study", "hydra/launcher"]
+    listed = {group: sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")) for group in groups}
+    rows = [
+        textwrap.fill(f"{group}: {' '.join(names)}", 96, subsequent_indent="    ") for group, names in listed.items()
+    ]
+    return "\n".join(
+        [
+            "usage: python scripts/train.py [-m] KEY=VALUE ...",
+            "  network=mlp_bn optim.lr=0.3 'seeds=[0,1,2]'          one run",
+            "  -m network=mlp,mlp_bn optim.lr=0.03,0.1,0.3          a sweep: every combination",
+            "  experiment=fig1                                      an experiment, with its own grid",
+            "  ... dry_run=true                                     how far each run is and what it costs",
+            "Given again, the same command goes on, or finds its runs finished.",
+            "",
+            "Choices (GROUP=NAME):",
+            *(textwrap.indent(row, "  ") for row in rows),
+            "",
+            "Every other key stands in configs/; --cfg job prints the whole of a run, --hydra-help what Hydra takes.",
+        ]
+    )
 
 
 def refuse_overrides(arguments: list[str]) -> None:

@@ -1,6 +1,7 @@
 """From configs/ and overrides to a RunConfig, by Hydra."""
 
 import os
+import re
 from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
@@ -178,4 +179,4 @@ def _word(value: object) -> str:
     if isinstance(value, list):
         consecutive = len(value) > 2 and all(b - a == 1 for a, b in pairwise(value))
         return f"{value[0]}-{value[-1]}" if consecutive else "+".join(map(str, value))
-    return str(value)
+    return re.sub(r"[^\w.=+-]+", "-", str(value)).lstrip("-")  # a path, say

@@ -27,11 +27,14 @@ class RatesSGD(torch.optim.SGD):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Scale the gradients and do SGD's step."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                p.grad.add_(p, alpha=group["l2"]).mul_(self.rates.view(-1, *[1] * (p.dim() - 1)))
+        """Do SGD's step with scaled gradients; the gradients themselves stay, for whoever looks at them."""
+        parameters = [(p, group["l2"]) for group in self.param_groups for p in group["params"]]
+        gradients = [p.grad for p, _ in parameters]
+        for p, l2 in parameters:
+            p.grad = p.grad.add(p, alpha=l2).mul_(self.rates.view(-1, *[1] * (p.dim() - 1)))
         super().step(closure)
+        for (p, _), gradient in zip(parameters, gradients, strict=True):
+            p.grad = gradient
 
 
 def build(config: OptimConfig, model: Network, rates: list[float]) -> torch.optim.Optimizer:

@@ -2,7 +2,7 @@
 
 runs/<experiment>/<name>-<hash of the config>/
     config.json       every setting
-    provenance.json   commit, versions, device, data
+    provenance.json   commit, versions, device, data; where it was resumed by others, from which step
     status.json       running, finished, diverged or failed; the step; the seconds spent
     metrics.parquet   long form: run, seed, lr, step, split, layer, unit, metric, value
     predictions.parquet  where it is asked for: example, label, crops, class, probability
@@ -25,6 +25,7 @@ from bnrepro.errors import BadInput
 from bnrepro.files import write_atomically, write_json
 
 FINAL = ("finished", "diverged")
+MADE_BY = ("commit", "dirty", "python", "versions", "device", "threads")  # of provenance: what may change in between
 KEYS = ["run", "seed", "lr", "step", "split", "layer", "unit", "metric"]
 
 
@@ -128,6 +129,24 @@ class Record:
         """Write down what is run and where."""
         write_json(self._config, identity(config))
         write_json(self._provenance, provenance)
+
+    def resume(self, step: int, provenance: dict[str, Any]) -> None:
+        """Write down where a run goes on, if code, versions, machine or threads are not those it had.
+
+        Raises:
+            BadInput: the data are others than the run began with.
+        """
+        begun = self.provenance
+        if begun["data_sha256"] != provenance["data_sha256"]:
+            raise BadInput(
+                f"{self.folder} began with other data: their SHA-256 is {provenance['data_sha256']} now and was "
+                f"{begun['data_sha256']}; bring them back, or remove the folder to make the run anew"
+            )
+        parts = [begun, *begun.get("resumed", [])]
+        if any(parts[-1][key] != provenance[key] for key in MADE_BY):
+            made_by = {key: provenance[key] for key in MADE_BY}
+            begun["resumed"] = [*begun.get("resumed", []), {"step": step, **made_by}]
+            write_json(self._provenance, begun)
 
     def write_status(self, status: str, step: int, seconds: float, diverged: dict[str, int]) -> None:
         """Write down how far the run is."""

@@ -38,6 +38,8 @@ def add(results: Path, experiment: str, records: list[Record], commands: list[st
     kept = _runs(results)
     if kept is not None:
         replaced = kept["data"].isin(made["data"]) & (kept["experiment"] == experiment)
+        for scale in kept.loc[replaced & ~kept["scale"].isin(made["scale"]), "scale"].unique():
+            print(f"{experiment}: the results of scale {scale} give way to those of scale {made['scale'].iloc[0]}")
         made = pd.concat([kept[~replaced], made], ignore_index=True)
     order = made.sort_values(["data", "experiment"], key=lambda c: c.map(tables.rank), kind="stable")
     tables.write(results / "runs.csv", order)

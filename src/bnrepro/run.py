@@ -111,6 +111,7 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
         checkpoint.restore(record.checkpoint, state)
         earlier, spent = record.read_metrics(up_to_step=state.step), float(record.status.get("seconds", 0.0))
         if first:
+            record.resume(state.step, provenance(device, dataset.sha256, dataset.classes))
             print(f"{record.name}: going on from step {state.step:,}", flush=True)
     elif first:
         record.begin(config, provenance(device, dataset.sha256, dataset.classes))

@@ -32,26 +32,28 @@ class Drift:
         return int(order[(len(order) - 1) // 2])
 
 
-def drift(fraction: ArrayLike, p15: ArrayLike, p50: ArrayLike, p85: ArrayLike) -> Drift:
-    """Measure the drift of each unit.
+def drift(fraction: ArrayLike, p15: ArrayLike, p50: ArrayLike, p85: ArrayLike, start: float = 0.0) -> Drift:
+    """Measure the drift of each unit, from the share ``start`` of training on.
 
     Args:
         fraction: (T,) points of training in (0, 1], increasing.
         p15: (T, U) percentiles of U units at these points; p50 and p85 likewise.
         p50: see p15.
         p85: see p15.
+        start: where on the way of training the measure begins.
     """
-    median = on_paper_grid(fraction, p50)
-    spread = on_paper_grid(fraction, p85) - on_paper_grid(fraction, p15)
+    median = on_paper_grid(fraction, p50, start)
+    spread = on_paper_grid(fraction, p85, start) - on_paper_grid(fraction, p15, start)
     unit = spread.mean(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):  # a unit that diverged has no drift: NaN
         return Drift(np.ptp(median, axis=0) / unit, np.ptp(spread, axis=0) / unit)
 
 
-def on_paper_grid(fraction: ArrayLike, values: ArrayLike) -> Floats:
-    """Interpolate (T, U) values linearly at the 100 points of training of the paper's Fig. 1b,c."""
+def on_paper_grid(fraction: ArrayLike, values: ArrayLike, start: float = 0.0) -> Floats:
+    """Interpolate (T, U) values linearly at the 100 points of training of the paper's Fig. 1b,c, from ``start`` on."""
     printed = figure_1bc()
     grid = np.unique(printed.loc[printed["network"] == "mlp", "fraction_of_training"])
     columns = np.asarray(values, dtype=np.float64).T
+    grid = grid[grid >= start]
     points = np.asarray(fraction, dtype=np.float64)
     return np.stack([np.interp(grid, points, column) for column in columns], axis=1)

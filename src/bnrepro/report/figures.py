@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from bnrepro import paper
 from bnrepro.claims.fig1 import chosen_rate, printed_drift
 from bnrepro.curves import last_layer
-from bnrepro.report.style import COLOURS, GREY, NAMES, PAPER, canvas, label, mean_and_band, setting
+from bnrepro.report.style import COLOURS, DARK, GREY, NAMES, PAPER, canvas, label, mean_and_band, setting
 from bnrepro.tables import calibration
 from bnrepro.tables.fig1 import SETTINGS
 
@@ -27,15 +27,16 @@ def figure_1a(accuracy: pd.DataFrame) -> Figure:
             colour = COLOURS[str(network)]
             ax.fill_between(by_seed.index, low, high, color=colour, alpha=0.25, linewidth=0)
             ax.plot(by_seed.index, mean, color=colour, linewidth=1.4, label=f"{NAMES[str(network)]}{how[str(network)]}")
-        for index, (_, printed) in enumerate(paper.figure_1a().groupby("network")):
-            name = None if index else "the paper's curves" + ("" if on_mnist else " (on MNIST)")
-            ax.plot(printed["step"], printed["test_accuracy"], **PAPER, label=name)
+        for network, printed in paper.figure_1a().groupby("network"):
+            name = f"the paper's {NAMES[str(network)]}" + ("" if on_mnist else " (on MNIST)")
+            style = {**PAPER, "color": DARK[str(network)]}
+            ax.plot(printed["step"], printed["test_accuracy"], **style, label=name)
         ax.xaxis.set_major_formatter(THOUSANDS)
         ax.set_xlim(left=0)
     whole.set_ylim(0, 1.02)
     zoom.set_ylim(0.9, 1)
     label(whole, "the whole range", "training steps", "test accuracy")
-    label(zoom, "above 0.9", "training steps")
+    label(zoom, "above 0.9", "training steps", "test accuracy")
     zoom.legend(fontsize=7.5, frameon=False, loc="lower right")
     figure.suptitle(
         f"Figure 1a: {setting(accuracy)}; mean and 95 % t interval of the mean", fontsize=9, x=0.01, ha="left"
@@ -44,11 +45,13 @@ def figure_1a(accuracy: pd.DataFrame) -> Figure:
 
 
 def figure_1bc(percentiles: pd.DataFrame) -> Figure:
-    """Fig. 1b,c: percentiles of the typical sigmoid's input, first seed, as the paper draws them."""
+    """Fig. 1b,c: percentiles of the typical sigmoid's input, first seed as the paper draws them, other seeds grey."""
     figure, axes = canvas(7.2, 3.3, 2, sharey=True)
     first = percentiles[percentiles["seed"] == percentiles["seed"].min()]
     printed = paper.figure_1bc()
     for ax, network, letter in zip(axes, NAMES, "bc", strict=True):
+        for _, rows in percentiles[percentiles["network"] == network].groupby(["seed", "percentile"]):
+            ax.plot(rows["fraction"], rows["value"], color=GREY, linewidth=0.4, alpha=0.4)
         ours, theirs = first[first["network"] == network], printed[printed["network"] == network]
         for percentile, rows in ours.groupby("percentile"):
             width = 1.8 if percentile == 50 else 1.1
@@ -159,6 +162,9 @@ def tuned(table: pd.DataFrame) -> Figure:
                 ax.plot(
                     by_seed.index, mean, style, marker=marker, markersize=3.5, color=colour, linewidth=1.2, label=name
                 )
+                if split == "test":
+                    points = by_seed.stack()
+                    ax.plot(points.index.get_level_values("lr"), points, ".", color=colour, markersize=2, alpha=0.5)
         for ax in axes:
             ax.axvline(chosen_rate(table, str(network)), color=colour, linewidth=0.8, alpha=0.6)
     for ax, limits, title in zip(axes, ((0, 1.02), (0.95, 0.985)), ("the whole range", "from 0.95"), strict=True):

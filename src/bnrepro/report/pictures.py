@@ -48,8 +48,8 @@ TRAINED = [
         figures.figure_1bc,
         "The 15th, 50th and 85th percentile of the input of one typical sigmoid of the last hidden layer over "
         "training (Fig. 1b,c). Typical is the unit whose median drifts as much as the median of its layer. With BN "
-        "the inputs are normalised by the statistics of the examples watched. The paper's unit is one of another "
-        "network.",
+        "the inputs are normalised by the statistics of the examples watched. Coloured: the first seed; grey: the "
+        "typical units of the others. The paper's unit is one of another network.",
         ("fig1b-", "fig1c-"),
     ),
     Picture(
@@ -82,7 +82,8 @@ TRAINED = [
         ("fig1_tuned",),
         figures.tuned,
         "Final accuracy at each learning rate, on training images kept aside (dotted) and on the test set "
-        "(solid): mean and 95 % Student t interval over the seeds. Each network's rate is chosen on the images kept "
+        "(solid): mean and 95 % Student t interval over the seeds; dots: each seed on the test set. "
+        "Each network's rate is chosen on the images kept "
         "aside; the test set is read there. Only the rate is chosen: the initial scale stays that of Figure 1.",
     ),
     Picture(

@@ -13,6 +13,7 @@ from scipy import stats
 from bnrepro.stability import Floats
 
 COLOURS = {"mlp": "#D55E00", "mlp_bn": "#0072B2"}  # Okabe & Ito's vermilion and blue: safe for colour-blind readers
+DARK = {"mlp": "#7A3600", "mlp_bn": "#00365A"}  # for the paper's curves beside ours
 NAMES = {"mlp": "without BN", "mlp_bn": "with BN"}
 PAPER: dict[str, Any] = {"color": "black", "linewidth": 1.0, "linestyle": (0, (4, 2))}
 GREY = "#777777"

@@ -1,6 +1,8 @@
 """What all tables have: the labels of their rows, the list of the runs behind them, their files."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -47,6 +49,7 @@ def runs(records: list[Record], commands: list[str]) -> pd.DataFrame:
     rows = []
     for record, command in zip(records, commands, strict=True):
         config, status, made = record.config, record.status, record.provenance
+        parts = [made, *made.get("resumed", [])]  # one, but for a run that others resumed
         rows.append(
             {
                 "data": data_of(record),
@@ -60,16 +63,22 @@ def runs(records: list[Record], commands: list[str]) -> pd.DataFrame:
                 "diverged": " ".join(f"{seed}@{step}" for seed, step in status["diverged"].items()),
                 "seconds": status["seconds"],
                 "command": command,
-                "commit": made["commit"],
-                "dirty": made["dirty"],
-                "device": made["device"],
-                "threads": made["threads"],
-                "python": made["python"],
-                "torch": made["versions"]["torch"],
+                "commit": _each(part["commit"] for part in parts),
+                "dirty": None if made["dirty"] is None else any(part["dirty"] for part in parts),
+                "device": _each(part["device"] for part in parts),
+                "threads": _each(part["threads"] for part in parts),
+                "python": _each(part["python"] for part in parts),
+                "torch": _each(part["versions"]["torch"] for part in parts),
                 "data_sha256": made["data_sha256"],
             }
         )
     return pd.DataFrame(rows)
+
+
+def _each(values: Iterable[Any]) -> Any:
+    """Return the value, or where a run was resumed by others, the values in their order."""
+    different = list(dict.fromkeys(values))
+    return different[0] if len(different) == 1 else ", then ".join(map(str, different))
 
 
 def settings(record: Record) -> dict[str, str]:
