@@ -1,10 +1,12 @@
 """BN against the framework's own module, one per replica."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
-from bnrepro.norm import BatchNorm, batch_statistics
+from bnrepro.norm import BatchNorm, DetachedNorm, Whitening, batch_statistics
 
 R, B, C = 3, 7, 5
 
@@ -46,6 +48,64 @@ def test_values_gradients_and_running_statistics_are_the_frameworks() -> None:
     y = stack(inputs(9))
     for r, peer in enumerate(peers):
         torch.testing.assert_close(y[r], peer.eval()(inputs(9)[r]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("written_out", [False, True])
+@pytest.mark.parametrize("training", [True, False])
+def test_every_kind_of_number_is_normalised_as_the_framework_does(
+    dtype: torch.dtype, written_out: bool, training: bool
+) -> None:
+    ours, theirs = BatchNorm((C,), 1e-5, 0.1, written_out), nn.BatchNorm1d(C, eps=1e-5, momentum=0.1)
+    if dtype == torch.float64:
+        ours, theirs = ours.double(), theirs.double()
+    x = inputs(0)[0].to(dtype)
+    results = []
+    for norm in (ours, theirs):
+        norm(x)
+        u = x.clone().requires_grad_()
+        y = norm.train(training)(u)
+        y.backward(inputs(1)[0].to(dtype))
+        results.append((y, u.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var))
+    tolerance = {torch.bfloat16: 3e-2, torch.float16: 4e-3, torch.float32: 1e-5, torch.float64: 1e-12}[dtype]
+    for mine, other in zip(*results, strict=True):
+        assert mine.dtype == other.dtype
+        torch.testing.assert_close(mine, other, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [BatchNorm, Whitening, lambda *settings: DetachedNorm(*settings, scale=False)],
+    ids=["bn", "whitening", "detached"],
+)
+@pytest.mark.parametrize(
+    ("shape", "eps", "momentum", "words"),
+    [
+        ((3,), 0.0, 0.1, "ε is 0.0: it must be finite and above 0"),
+        ((3,), -1e-5, 0.1, "ε is -1e-05"),
+        ((3,), float("nan"), 0.1, "ε is nan"),
+        ((3,), float("inf"), 0.1, "ε is inf"),
+        ((3,), 1e-5, 0.0, "momentum is 0.0: the weight of the newest mini-batch is above 0"),
+        ((3,), 1e-5, 1.5, "momentum is 1.5"),
+        ((3,), 1e-5, float("nan"), "momentum is nan"),
+        ((2, 3, 4), 1e-5, 0.1, r"activations is \(2, 3, 4\): it must be \(C,\), or \(R, C\)"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(
+    make: Callable[..., nn.Module], shape: tuple[int, ...], eps: float, momentum: float, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        make(shape, eps, momentum)
+
+
+def test_a_printed_module_names_its_settings() -> None:
+    assert repr(BatchNorm((3,), 1e-5, 0.1)) == (
+        "BatchNorm((3,), eps=1e-05, momentum=0.1, written_out=False, synchronised=False)"
+    )
+    assert repr(DetachedNorm((2, 3), 1e-5, 0.1, scale=True)) == (
+        "DetachedNorm((2, 3), eps=1e-05, momentum=0.1, scale=True)"
+    )
+    assert repr(Whitening((3,), 1e-3, 0.1)) == "Whitening((3,), eps=0.001, momentum=0.1)"
 
 
 def test_algorithm_1_by_hand() -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from bnrepro import distributed
 from bnrepro.norm import whitening
-from bnrepro.norm.transform import check_mini_batch, expand, mini_batch_dims, transform
+from bnrepro.norm.transform import check_mini_batch, check_shape, expand, mini_batch_dims, transform, widened
 
 
 class Normalisation(nn.Module):
@@ -35,8 +35,7 @@ class Normalisation(nn.Module):
         super().__init__()
         if not 0 < eps < math.inf:
             raise ValueError(f"ε is {eps}: it must be finite and above 0, or what never varies is divided by zero")
-        if not (1 <= len(shape) <= 2 and all(n >= 1 for n in shape)):
-            raise ValueError(f"the shape of the activations is {tuple(shape)}: it must be (C,), or (R, C) for a stack")
+        check_shape(shape)
         if not 0 < momentum <= 1:
             raise ValueError(f"momentum is {momentum}: the weight of the newest mini-batch is above 0 and at most 1")
         self.shape = torch.Size(shape)
@@ -46,12 +45,21 @@ class Normalisation(nn.Module):
         self.register_buffer("running_mean", torch.zeros(shape))
         self.register_buffer("running_var", torch.ones(shape))
 
-    def track(self, mean: Tensor, variance: Tensor, m: int) -> None:
-        """Move the averages towards a mini-batch's mean and *biased* variance, of m values each."""
+    def running_spread(self) -> Tensor:
+        """Return the average that stands for the population's variance, or its covariance."""
+        return self.running_var
+
+    def track(self, mean: Tensor, spread: Tensor, m: int) -> None:
+        """Move the averages towards a mini-batch's mean and *biased* variance (or covariance), of m values each."""
         if self.tracking:
+            running = self.running_spread()
             with torch.no_grad():
                 self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-                self.running_var.lerp_(variance.to(self.running_var.dtype) * (m / (m - 1)), self.momentum)
+                running.lerp_(spread.to(running.dtype) * (m / (m - 1)), self.momentum)
+
+    def extra_repr(self) -> str:
+        """Name the settings where the module is printed."""
+        return f"{tuple(self.shape)}, eps={self.eps:g}, momentum={self.momentum:g}"
 
 
 class BatchNorm(Normalisation):
@@ -92,6 +100,10 @@ class BatchNorm(Normalisation):
             self.track(mean, variance, x.numel() // self.shape.numel())
             return y
         return self._fused(x)
+
+    def extra_repr(self) -> str:
+        """Name the settings where the module is printed."""
+        return f"{super().extra_repr()}, written_out={self.written_out}, synchronised={self.synchronised}"
 
     def _over_all_processes(self, x: Tensor) -> Tensor:
         """Do Algorithm 1 with the moments of the mini-batch of which x is this process's share."""
@@ -141,12 +153,18 @@ class DetachedNorm(Normalisation):
         """Normalise a mini-batch; raises ValueError where its shape does not fit."""
         check_mini_batch(x, self.shape, self.training)
         mean, variance = self.running_mean, self.running_var
+        computed = widened(x)
         if self.training:
             dims = mini_batch_dims(x, self.shape)
-            variance, mean = torch.var_mean(x.detach(), dims, correction=0)
+            variance, mean = torch.var_mean(computed.detach(), dims, correction=0)
             self.track(mean, variance, x.numel() // self.shape.numel())
-        centred = x - expand(mean, x)
-        return centred / torch.sqrt(expand(variance, x) + self.eps) if self.scale else centred
+        centred = computed - expand(mean, x)
+        y = centred / torch.sqrt(expand(variance, x) + self.eps) if self.scale else centred
+        return y.to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """Name the settings where the module is printed."""
+        return f"{super().extra_repr()}, scale={self.scale}"
 
 
 class Whitening(Normalisation):
@@ -154,6 +172,7 @@ class Whitening(Normalisation):
 
     ε regularises: where the mini-batch is smaller than the layer, Σ is singular. For activations per unit,
     (B, C) or (R, B, C), only. In inference moving averages of μ and of the unbiased Σ, ``running_cov``, are used.
+    A replica with values that are not finite comes out as NaN and leaves the others as they are.
     """
 
     running_cov: Tensor
@@ -162,40 +181,49 @@ class Whitening(Normalisation):
         super().__init__(shape, eps, momentum)
         self.weight = nn.Parameter(torch.ones(shape))
         self.bias = nn.Parameter(torch.zeros(shape))
+        del self.running_var  # the covariance has it on its diagonal
         self.register_buffer("running_cov", torch.eye(shape[-1]).repeat(*shape[:-1], 1, 1))
+
+    def running_spread(self) -> Tensor:
+        """Return the average of the covariances."""
+        return self.running_cov
 
     def forward(self, x: Tensor) -> Tensor:
         """Whiten a mini-batch; raises ValueError where its shape does not fit."""
         check_mini_batch(x, self.shape, self.training)
         if x.dim() != len(self.shape) + 1:
             raise ValueError(f"whitening got an input of shape {tuple(x.shape)}: it takes no feature maps")
+        computed = widened(x)
         mean, covariance = self.running_mean, self.running_cov
         if self.training:
-            mean, covariance = whitening.moments(x)
-            self._track(mean.detach(), covariance.detach(), m=x.shape[-2])
-        x_hat = (x - expand(mean, x)) @ whitening.inverse_square_root(covariance, self.eps)
-        return x_hat * expand(self.weight, x) + expand(self.bias, x)
+            mean, covariance = whitening.moments(computed)
+            self.track(mean.detach(), covariance.detach(), m=x.shape[-2])
+        root = whitening.inverse_square_root(covariance.to(computed.dtype), self.eps)
+        x_hat = (computed - expand(mean, x)) @ root
+        return (x_hat * expand(self.weight, x) + expand(self.bias, x)).to(x.dtype)
 
-    def _track(self, mean: Tensor, covariance: Tensor, m: int) -> None:
-        self.track(mean, covariance.diagonal(dim1=-2, dim2=-1), m)
-        if self.tracking:
-            self.running_cov.lerp_(covariance * (m / (m - 1)), self.momentum)
+
+@contextmanager
+def restoring(model: nn.Module) -> Iterator[list[Normalisation]]:
+    """Yield the normalisations of ``model``; afterwards modes, tracking and momentum of all are as they were."""
+    norms = [module for module in model.modules() if isinstance(module, Normalisation)]
+    settings = [(norm.momentum, norm.tracking) for norm in norms]
+    training = {module: module.training for module in model.modules()}
+    try:
+        yield norms
+    finally:
+        for norm, setting in zip(norms, settings, strict=True):
+            norm.momentum, norm.tracking = setting
+        for module, was_training in training.items():
+            module.training = was_training
 
 
 @contextmanager
 def batch_statistics(model: nn.Module) -> Iterator[None]:
     """Within this context ``model`` normalises as in training, no moving average moves and nothing is dropped out."""
-    norms = [module for module in model.modules() if isinstance(module, Normalisation)]
-    training = {module: module.training for module in model.modules()}
-    tracking = [norm.tracking for norm in norms]
-    model.eval()
-    for norm in norms:
-        norm.train()
-        norm.tracking = False
-    try:
+    with restoring(model) as norms:
+        model.eval()
+        for norm in norms:
+            norm.train()
+            norm.tracking = False
         yield
-    finally:
-        for norm, was_tracking in zip(norms, tracking, strict=True):
-            norm.tracking = was_tracking
-        for module, was_training in training.items():
-            module.training = was_training

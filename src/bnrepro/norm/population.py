@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnrepro import distributed
-from bnrepro.norm.modules import Normalisation
+from bnrepro.norm.modules import Normalisation, restoring
 
 
 @contextmanager
@@ -24,23 +25,21 @@ def exact_population(model: nn.Module, batches: Iterable[Tensor]) -> Iterator[No
         batches: its inputs, mini-batches of equal size.
 
     Raises:
-        ValueError: there is no mini-batch, or their sizes differ.
+        ValueError: there is no mini-batch, their sizes differ, or a normalisation is the framework's own.
     """
-    norms = [module for module in model.modules() if isinstance(module, Normalisation)]
-    kept = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]
-    settings = [(norm.momentum, norm.tracking) for norm in norms]
-    training = {module: module.training for module in model.modules()}
-    try:
-        _estimate(model, norms, batches)
-        model.eval()
-        yield
-    finally:
-        for norm, buffers, setting in zip(norms, kept, settings, strict=True):
-            norm.momentum, norm.tracking = setting
-            for name, buffer in norm.named_buffers():
-                buffer.copy_(buffers[name])
-        for module, was_training in training.items():
-            module.training = was_training
+    foreign = [type(module).__name__ for module in model.modules() if isinstance(module, _BatchNorm)]
+    if foreign:
+        raise ValueError(f"the model has the framework's {foreign[0]}: only bnrepro's norms can be estimated exactly")
+    with restoring(model) as norms:
+        kept = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]
+        try:
+            _estimate(model, norms, batches)
+            model.eval()
+            yield
+        finally:
+            for norm, buffers in zip(norms, kept, strict=True):
+                for name, buffer in norm.named_buffers():
+                    buffer.copy_(buffers[name])
 
 
 @torch.no_grad()

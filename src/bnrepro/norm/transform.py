@@ -67,8 +67,8 @@ def batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> tuple[Tens
         y like x, and the mini-batch's mean and biased variance like gamma.
 
     Raises:
-        ValueError: shapes do not fit, there is one value per activation, x is not finite, or ε would let something be
-            divided by zero.
+        ValueError: shapes do not fit, there is one value per activation, x is not finite, or ε, 0 or too small for
+            x's kind of number, would let something be divided by zero.
     """
     if not 0 <= eps < math.inf:
         raise ValueError(f"ε is {eps}: it must be a finite number, 0 or more")
@@ -78,18 +78,25 @@ def batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> tuple[Tens
     if not torch.isfinite(x).all():
         raise ValueError(f"the input of shape {tuple(x.shape)} has values that are not finite; BN needs finite ones")
     y, mean, variance = transform(x, gamma, beta, eps)
-    if eps == 0 and not (variance > 0).all():
-        raise ValueError(f"ε is 0 and the smallest variance {variance.min():g}: take ε above 0, to divide by more")
+    if torch.tensor(eps, dtype=variance.dtype) == 0:
+        dims = mini_batch_dims(x, gamma.shape)
+        # of equal values that do not add up exactly the variance is not 0, but rounding
+        if not ((x.amax(dims) > x.amin(dims)) & (variance > 0)).all():
+            raise ValueError(f"an activation has the variance 0, and ε is {eps:g}, 0 in {variance.dtype}: take more")
     return y, mean, variance
 
 
 def transform(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Do what :func:`batch_norm` does, without its checks of the values: a replica that diverges is no error."""
     dims = mini_batch_dims(x, gamma.shape)
-    computed = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     over = expand(gamma, x), expand(beta, x)
-    y, mean, variance = BNTransform.apply(computed, *over, eps, dims)
+    y, mean, variance = BNTransform.apply(widened(x), *over, eps, dims)
     return y.to(x.dtype), mean.view(gamma.shape), variance.view(gamma.shape)
+
+
+def widened(x: Tensor) -> Tensor:
+    """Return half precision as float32, in which moments are computed; other kinds of numbers as they are."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def mini_batch_dims(x: Tensor, shape: Size) -> tuple[int, ...]:
@@ -104,13 +111,24 @@ def expand(per_activation: Tensor, x: Tensor) -> Tensor:
     return per_activation.view(*stack, 1, features, *(1 for _ in range(x.dim() - len(stack) - 2)))
 
 
+def check_shape(shape: tuple[int, ...]) -> None:
+    """Check that ``shape`` is (C,) or (R, C), each 1 or more.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not (1 <= len(shape) <= 2 and all(n >= 1 for n in shape)):
+        raise ValueError(f"the shape of the activations is {tuple(shape)}: it must be (C,), or (R, C) for a stack")
+
+
 def check_mini_batch(x: Tensor, shape: Size, training: bool = True) -> None:
     """Check that x is a mini-batch of activations of ``shape``, (C,) or (R, C).
 
     Raises:
-        ValueError: the rank, the number of activations or the kind of number does not fit, or in training there is
-            one value per activation.
+        ValueError: ``shape`` is none of activations, the rank, the number of activations or the kind of number does
+            not fit, or in training there is one value per activation.
     """
+    check_shape(shape)
     *stack, features = shape
     seen = tuple(x.shape)
     rank = len(shape) + 1

@@ -1,5 +1,6 @@
 """Full whitening of a mini-batch (Sec. 2): the covariance, its inverse square root, and the derivative of that."""
 
+import math
 from typing import Any
 
 import torch
@@ -21,15 +22,18 @@ class _InverseSquareRoot(torch.autograd.Function):
     ``K_ij = (f(λ_i) - f(λ_j)) / (λ_i - λ_j) = -1 / (√λ_i √λ_j (√λ_i + √λ_j))`` (Daleckii & Krein 1965; Higham,
     Functions of Matrices, 2008, Theorem 3.11). Written so it needs no distinct eigenvalues, which the derivative of
     the eigenvectors does and a singular covariance does not have.
+
+    A matrix that is not finite, for which the decomposition of all would fail, gives NaN.
     """
 
     @staticmethod
     def forward(ctx: Any, covariance: Tensor, eps: float) -> Tensor:
-        values, V = torch.linalg.eigh(covariance)
+        finite = torch.isfinite(covariance).all(dim=(-2, -1), keepdim=True)
+        values, V = torch.linalg.eigh(covariance.where(finite, 0.0))
         roots = (values.clamp_min(0) + eps).sqrt()  # rounding may leave an eigenvalue of Σ just below 0
         ctx.save_for_backward(roots, V)
         root: Tensor = (V / roots.unsqueeze(-2)) @ V.mT
-        return root
+        return root.where(finite, torch.nan)
 
     @staticmethod
     @once_differentiable
@@ -42,6 +46,14 @@ class _InverseSquareRoot(torch.autograd.Function):
 
 
 def inverse_square_root(covariance: Tensor, eps: float) -> Tensor:
-    """Return ``(Σ + εI)^(-1/2)`` of symmetric positive semidefinite Σ (..., C, C), differentiable."""
+    """Return ``(Σ + εI)^(-1/2)`` of symmetric positive semidefinite Σ (..., C, C), differentiable.
+
+    Raises:
+        ValueError: Σ is not square, or ε not finite and above 0.
+    """
+    if covariance.dim() < 2 or covariance.shape[-1] != covariance.shape[-2]:
+        raise ValueError(f"the covariance has shape {tuple(covariance.shape)}: it must be square, (..., C, C)")
+    if not 0 < eps < math.inf:
+        raise ValueError(f"ε is {eps}: it must be finite and above 0, for a covariance may be singular")
     root: Tensor = _InverseSquareRoot.apply(covariance, eps)
     return root
