@@ -13,6 +13,7 @@ COLUMNS = [
     *("id", "section", "statement", "paper", "ours", "low", "high", "seeds"),
     *("threshold", "verdict", "data", "scale"),
 ]
+ADDED = "(added after the first measurement)"  # ends the threshold of a reading that was; all others came before
 
 
 @dataclass(frozen=True)

@@ -6,58 +6,19 @@ to the size of what it compares.
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from bnrepro.norm import BatchNorm, batch_norm, exact_population, fold
+from bnrepro.models import MLP
+from bnrepro.models.units import ConvUnit
+from bnrepro.norm import BatchNorm, Norm, batch_norm, exact_population, fold
+from bnrepro.theory.draw import Draw, over_mini_batch, plain, residual
 
 EPS = 1e-5
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Random numbers of one trial."""
-
-    generator: torch.Generator
-
-    def whole(self, low: int, high: int) -> int:
-        """Draw a whole number from low to high, both included."""
-        return int(torch.randint(low, high + 1, (), generator=self.generator))
-
-    def normal(self, *shape: int) -> Tensor:
-        """Draw standard normal numbers, float64."""
-        return torch.randn(shape, generator=self.generator, dtype=torch.float64)
-
-    def activations(self) -> Tensor:
-        """Draw activations (B, C) or maps (B, C, H, W) of some mean and spread."""
-        B, C = self.whole(4, 64), self.whole(1, 16)
-        spatial = [self.whole(1, 6), self.whole(1, 6)] if self.whole(0, 1) else []
-        per_map = [1, C, *(1 for _ in spatial)]
-        return self.normal(*per_map) + self.normal(*per_map).exp() * self.normal(B, C, *spatial)
-
-    def parameters(self, C: int) -> tuple[Tensor, Tensor]:
-        """Draw γ and β."""
-        return self.normal(C), self.normal(C)
-
-
-def residual(ours: Tensor, expected: Tensor) -> float:
-    """Return the largest difference, relative to the largest expected value (or to 1, where that is less)."""
-    return float((ours - expected).detach().abs().max() / max(1.0, float(expected.detach().abs().max())))
-
-
-def plain(x: Tensor, eps: float) -> Tensor:
-    """Normalise with γ = 1 and β = 0."""
-    one = torch.ones(x.shape[1], dtype=x.dtype)
-    return batch_norm(x, one, torch.zeros_like(one), eps)[0]
-
-
-def over_mini_batch(x: Tensor) -> tuple[int, ...]:
-    """Return all dimensions but that of the activations."""
-    return tuple(d for d in range(x.dim()) if d != 1)
+COUPLED = 60  # examples of a mini-batch, for batch-coupling
 
 
 def moments(draw: Draw) -> float:
@@ -65,6 +26,17 @@ def moments(draw: Draw) -> float:
     x_hat = plain(draw.activations(), eps=0.0)
     mean, second = x_hat.mean(over_mini_batch(x_hat)), x_hat.square().mean(over_mini_batch(x_hat))
     return max(residual(mean, torch.zeros_like(mean)), residual(second, torch.ones_like(second)))
+
+
+def moments_with_epsilon(draw: Draw) -> float:
+    """Alg. 1: with ε above 0 the variance of a normalised activation is σ²/(σ² + ε)."""
+    x = draw.activations()
+    variance = x.var(over_mini_batch(x), correction=0)
+    worst = 0.0
+    for eps in (1e-8, 1e-5, 1e-3, 0.1, 10.0):
+        second = plain(x, eps).square().mean(over_mini_batch(x))
+        worst = max(worst, float((second * (variance + eps) / variance - 1).abs().max()))
+    return worst
 
 
 def identity(draw: Draw) -> float:
@@ -126,15 +98,28 @@ def backward_differences(draw: Draw) -> float:
     return worst
 
 
-def population_exact(draw: Draw) -> float:
-    """Alg. 2: over all mini-batches of m draws from a finite population the estimates are its mean and variance."""
+def _every_mini_batch(draw: Draw) -> tuple[Tensor, list[Tensor]]:
+    """Return a finite population (N, C), and each mini-batch of m draws from it."""
     size, m = draw.whole(2, 5), draw.whole(2, 4)
     population = 2 * draw.normal(size, draw.whole(1, 4)) + 1
+    return population, [population[list(index)] for index in itertools.product(range(size), repeat=m)]
+
+
+def population_exact(draw: Draw) -> float:
+    """Alg. 2: over all mini-batches of m draws from a finite population the estimates are its mean and variance."""
+    population, every = _every_mini_batch(draw)
     norm = BatchNorm((population.shape[1],), EPS, momentum=0.1).double()
-    every = [population[list(index)] for index in itertools.product(range(size), repeat=m)]
     with exact_population(norm, every):
         variance, mean = torch.var_mean(population, 0, correction=0)
         return max(residual(norm.running_mean, mean), residual(norm.running_var, variance))
+
+
+def population_bessel(draw: Draw) -> float:
+    """Alg. 2: without m/(m-1) the mean of the mini-batches' variances is (m-1)/m times the population's."""
+    population, every = _every_mini_batch(draw)
+    one, m = torch.ones(population.shape[1], dtype=population.dtype), len(every[0])
+    biased = torch.stack([batch_norm(batch, one, one, EPS)[2] for batch in every]).mean(dim=0)
+    return residual(biased * m / (m - 1), population.var(0, correction=0))
 
 
 def affine(draw: Draw) -> float:
@@ -184,9 +169,29 @@ def conv_shared(draw: Draw) -> float:
 
 
 def two_parameters(draw: Draw) -> float:
-    """Sec. 5: BN adds two parameters per activation (per map) and no more: the count's difference from 2 C."""
-    C = draw.whole(1, 512)
-    return abs(sum(parameter.numel() for parameter in BatchNorm((C,), EPS, 0.1).parameters()) - 2 * C)
+    """Sec. 5: BN adds two parameters per activation (per map) and no more.
+
+    The count of a fully connected network and of a convolutional one with BN, the biases kept, minus that without and
+    minus twice their hidden activations, or maps.
+    """
+    norm = Norm(lambda C: BatchNorm((C,), EPS, momentum=0.1), bias=True)
+    stacked = Norm(lambda C: BatchNorm((1, C), EPS, momentum=0.1), bias=True)
+    inputs, *hidden = [draw.whole(1, 64) for _ in range(draw.whole(2, 5))]
+    multiplier, kernel = draw.whole(0, 2), draw.whole(1, 3)
+
+    def parameters(*networks: nn.Module) -> int:
+        return sum(parameter.numel() for network in networks for parameter in network.parameters())
+
+    def units(norm: Norm | None) -> list[nn.Module]:
+        return [
+            ConvUnit(i, o, kernel, stride=1, multiplier=multiplier, norm=norm, nonlinearity="relu")
+            for i, o in itertools.pairwise([inputs, *hidden])
+        ]
+
+    with_bn, without = (MLP([inputs, *hidden, 10], n, 0.1, "sigmoid", seeds=[0]) for n in (stacked, None))
+    of_units = parameters(with_bn) - parameters(without) - 2 * sum(hidden)
+    of_maps = parameters(*units(norm)) - parameters(*units(None)) - 2 * sum(hidden)
+    return float(max(abs(of_units), abs(of_maps)))
 
 
 def _scaled(draw: Draw, eps: float, a: float) -> tuple[Gradients, Gradients]:
@@ -214,7 +219,9 @@ def _redrawn(draw: Draw, training: bool) -> Tensor:
     norm = _some_norm(draw, C).train(training)
     example = draw.normal(1, C)
     with torch.no_grad():
-        return torch.stack([norm(torch.cat([example, draw.normal(59, C)]))[0] / norm.weight for _ in range(20)])
+        return torch.stack(
+            [norm(torch.cat([example, draw.normal(COUPLED - 1, C)]))[0] / norm.weight for _ in range(20)]
+        )
 
 
 def coupling_inference(draw: Draw) -> float:
@@ -224,17 +231,19 @@ def coupling_inference(draw: Draw) -> float:
 
 
 def coupling_training(draw: Draw) -> float:
-    """Sec. 3.4: in training it does: the standard deviation of x̂ over its 59 batch-mates, normal numbers."""
+    """Sec. 3.4: in training it does: the standard deviation of x̂ over re-drawn batch-mates, normal numbers."""
     return float(_redrawn(draw, training=True).std(dim=0).mean())
 
 
 CHECKS: dict[str, Callable[[Draw], float]] = {
     "alg1-moments": moments,
+    "alg1-moments:eps": moments_with_epsilon,
     "alg1-backward:autograd": backward_autograd,
     "alg1-backward:differences": backward_differences,
     "alg1-backward:framework": backward_framework,
     "alg1-identity": identity,
     "alg2-population:exact": population_exact,
+    "alg2-population:bessel": population_bessel,
     "alg2-affine": affine,
     "bias-redundant:output": bias_output,
     "bias-redundant:gradient": bias_gradient,

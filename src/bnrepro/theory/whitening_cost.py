@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bnrepro.config import WhiteningCostConfig
 from bnrepro.norm import BatchNorm, Whitening, fold
@@ -18,11 +18,11 @@ SECONDS = 0.02  # a timing repeats a call for at least so long
 
 
 def measure(study: WhiteningCostConfig, batch: int, device: torch.device) -> pd.DataFrame:
-    """Return columns quantity, width, round, seconds or rank as value, for mini-batches of ``batch`` examples.
+    """Return columns quantity, batch, width, round, seconds or rank as value, for mini-batches of ``batch`` examples.
 
     Quantities: ``batch`` and ``whitening``, seconds of one forward and backward pass of the layer; ``unfolded`` and
-    ``folded``, seconds of a linear layer at inference with BN after it and with BN folded into it; ``rank`` of the
-    mini-batch's covariance. Within a round everything is timed in turn.
+    ``folded``, seconds of a linear layer at inference with BN after it and with BN folded into it, modules both;
+    ``rank`` of the mini-batch's covariance. Within a round everything is timed in turn.
     """
     rows: list[tuple[str, int, int, float]] = []
     for width in study.widths:
@@ -34,7 +34,9 @@ def measure(study: WhiteningCostConfig, batch: int, device: torch.device) -> pd.
             call()  # warm up
         for number in range(study.rounds):
             rows += [(name, width, number, seconds(call, device)) for name, call in calls.items()]
-    return pd.DataFrame(rows, columns=["quantity", "width", "round", "value"])
+    table = pd.DataFrame(rows, columns=["quantity", "width", "round", "value"])
+    table.insert(1, "batch", batch)
+    return table
 
 
 def training(x: Tensor) -> dict[str, Callable[[], object]]:
@@ -58,13 +60,14 @@ def training(x: Tensor) -> dict[str, Callable[[], object]]:
 
 def inference(x: Tensor) -> dict[str, Callable[[], object]]:
     """Return a linear layer and BN at inference, apart and folded."""
-    linear = nn.Linear(x.shape[1], x.shape[1], device=x.device).requires_grad_(False)
-    norm = BatchNorm((x.shape[1],), EPS, MOMENTUM).to(x.device).eval().requires_grad_(False)
+    linear, folded = (nn.Linear(x.shape[1], x.shape[1]) for _ in range(2))
+    norm = BatchNorm((x.shape[1],), EPS, MOMENTUM)
     weight, bias = fold(norm, linear.weight, linear.bias)
-    return {
-        "unfolded": lambda: norm(linear(x)),
-        "folded": lambda: functional.linear(x, weight, bias),
-    }
+    folded.load_state_dict({"weight": weight, "bias": bias})
+    layers = {"unfolded": nn.Sequential(linear, norm), "folded": nn.Sequential(folded)}
+    for layer in layers.values():
+        layer.to(x.device).eval().requires_grad_(False)
+    return {name: partial(layer, x) for name, layer in layers.items()}
 
 
 def seconds(call: Callable[[], object], device: torch.device) -> float:
