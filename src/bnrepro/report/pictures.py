@@ -6,13 +6,22 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from bnrepro.claims.fig2 import INITS, PAPER_RATES, READINGS
-from bnrepro.report import fig2_figures, figures, rates_figures, samples, theory_figures
+from bnrepro.report import (
+    fig2_figures,
+    figures,
+    jacobian_figures,
+    rates_figures,
+    samples,
+    theory_figures,
+    theory_findings,
+)
 
 
 @dataclass(frozen=True)
 class Picture:
     """A figure, the tables that it needs, what a reader must know to read it, and what is judged by its numbers.
 
+    ``found`` says from the tables what the figure shows, behind the caption, which holds for any data.
     ``claims`` are the beginnings of the ids of the claims whose verdicts stand beside the figure, ``readings`` which
     of their readings (:data:`bnrepro.claims.fig2.READINGS`; empty: the first).
     """
@@ -23,6 +32,7 @@ class Picture:
     caption: str
     claims: tuple[str, ...] = ()
     readings: tuple[str, ...] = ("",)
+    found: Callable[..., str] | None = None
 
     def judged_by(self, claim: str) -> bool:
         """Say whether a claim's verdict stands beside the figure."""
@@ -108,31 +118,44 @@ TRAINED = [
         "Section 2's mistake. Left: a layer that adds b to its input and subtracts the mean, the mean kept outside the "
         "gradient; b grows by the same amount at every step and the loss does not change (first seed). Middle and "
         "right: the same in the network of Fig. 1, norm of all hidden layers' biases and training loss, mean and 95 % "
-        "interval over seeds. In the arm BN a bias is kept before BN: what it has is rounding. A model counts as blown "
-        "up where its loss ends above its first value.",
+        "interval over seeds, beside BN and, as the control, no normalisation. In the arm BN a bias is kept before BN: "
+        "what it has is rounding. A model counts as blown up where its loss ends above its first value: a generous "
+        "reading, for such a loss is still finite.",
         ("naive-drift",),
+        found=theory_findings.drift,
     ),
     Picture(
         "theory_jacobian",
         ("theory_jacobian",),
-        theory_figures.jacobian,
-        "Section 3.3's conjecture. Left and middle: singular values of the Jacobian from one layer's normalised "
-        "activation to the next one's at single examples, the mini-batch's statistics held; quartiles (bars) and 5 to "
-        "95 % (lines), mean over layers and seeds; vermilion without BN, blue with BN. Half of a ReLU's values are 0 "
-        "and lie below the axis; of a square Gaussian matrix 69 % are within [1/2, 2]. Right: squared norm of the "
-        "gradient with respect to the nonlinearity's input, relative to the last layer's, and the factor per layer "
-        "towards the input; dashed π/(π-1), which later theory finds for wide ReLU layers with BN (Yang et al. 2019, "
-        "arXiv 1902.08129).",
+        jacobian_figures.jacobian,
+        "Section 3.3's conjecture. Left and middle: singular values of the layer Jacobians at single examples, for "
+        "each depth at the start and at the end of training (the steps under the depth), all layers watched together; "
+        "quartiles (bars) and 5 to 95 % (lines), mean over the seeds. Normalised: from one layer's normalised "
+        "activation to the next one's, the mini-batch's statistics held, which gives the network without BN what BN "
+        "would supply. Its own Jacobian: from one nonlinearity's input to the next one's, which its gradients pass "
+        "through. A dagger: an activation of a layer watched does not vary in float32, so that the normalised Jacobian "
+        "does not exist. Half of a ReLU's values are 0 and lie below the axis; of a square Gaussian matrix 69 % are "
+        "within [1/2, 2]. Right: squared norm of the gradient with respect to the nonlinearity's input, relative to "
+        "the last layer's, and the factor per layer towards the input; dashed π/(π-1), which later theory finds for "
+        "wide ReLU layers with BN (Yang et al. 2019, arXiv 1902.08129).",
         ("jacobian",),
+    ),
+    Picture(
+        "theory_jacobian_training",
+        ("theory_jacobian",),
+        jacobian_figures.along_training,
+        "The share of singular values near 1 over training, in the readings of the figure above: at the start, after a "
+        "hundredth and a tenth of the steps where these are one or more, and at the end. A line is missing where the "
+        "normalised Jacobian does not exist.",
     ),
     Picture(
         "theory_population",
         ("theory_population",),
         theory_figures.population,
-        "Algorithm 2's exact population statistics, over 200 training mini-batches, against moving averages with the "
-        "weight 0.1 for the newest mini-batch. Early in training the averages still hold their initial values and "
-        "mislead.",
+        "Algorithm 2's exact population statistics, from training mini-batches, against moving averages, which early "
+        "in training still hold their initial values; mean and 95 % interval over seeds.",
         ("alg2-population",),
+        found=theory_findings.population,
     ),
 ]
 RANDOM = [
@@ -151,7 +174,7 @@ RANDOM = [
         theory_figures.whitening_cost,
         "What Sec. 2 gives as the reason against full whitening. Left: forward and backward pass of the layer alone; "
         "dotted: the fitted powers of the width. The times still grow faster at the largest widths. "
-        "Right: Algorithm 2's last line, BN at inference folded into the linear layer before it.",
+        "Right: Algorithm 2's last line, BN at inference folded into the linear layer before it, modules both.",
         ("whitening-cost", "alg2-affine"),
     ),
 ]

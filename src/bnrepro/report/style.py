@@ -54,6 +54,13 @@ def mean_and_band(by_seed: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
     return mean, mean - half, mean + half
 
 
+def band(ax: Axes, by_seed: pd.DataFrame, colour: str, style: str = "-", name: str | None = None) -> None:
+    """Draw the mean over seeds (columns) over the index, and its 95 % Student t interval."""
+    mean, low, high = mean_and_band(by_seed)
+    ax.fill_between(by_seed.index, low, high, color=colour, alpha=0.2, linewidth=0)
+    ax.plot(by_seed.index, mean, style, markersize=3, color=colour, linewidth=1.3, label=name)
+
+
 def png(figure: Figure) -> bytes:
     """Render a figure; the same tables give the same bytes."""
     buffer = io.BytesIO()

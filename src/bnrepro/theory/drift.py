@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bnrepro.config import BatchNormConfig, DetachedNormConfig, NaiveDriftConfig, NormConfig, RunConfig
+from bnrepro.config import (
+    BatchNormConfig,
+    DetachedNormConfig,
+    NaiveDriftConfig,
+    NoNormConfig,
+    NormConfig,
+    RunConfig,
+)
 from bnrepro.data import Dataset, Examples
 from bnrepro.models import MLP
 from bnrepro.norm import DetachedNorm, batch_statistics
@@ -65,7 +72,7 @@ def example(seed: int) -> pd.DataFrame:
 
 
 def arms(config: RunConfig) -> dict[str, NormConfig]:
-    """Return BN, its bias kept, and the two ways to do it outside the gradient."""
+    """Return BN, its bias kept, the two ways to do it outside the gradient, and no normalisation as the control."""
     bn = config.norm
     assert isinstance(bn, BatchNormConfig)
     shared = {key: getattr(bn, key) for key in ("eps", "momentum", "population", "population_batches")}
@@ -73,6 +80,7 @@ def arms(config: RunConfig) -> dict[str, NormConfig]:
         "batch": replace(bn, bias=True),
         "centre_detached": DetachedNormConfig("centre_detached", **shared, scale=False),
         "centre_scale_detached": DetachedNormConfig("centre_scale_detached", **shared, scale=True),
+        "none": NoNormConfig("none"),
     }
 
 
