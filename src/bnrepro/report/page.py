@@ -14,6 +14,7 @@ from bnrepro.errors import BadInput
 from bnrepro.files import write_atomically, write_text
 from bnrepro.report import readme
 from bnrepro.report.cells import cell, interval, number
+from bnrepro.report.exact_statements import exact_statements
 from bnrepro.report.fig3 import base_rate, figure_3
 from bnrepro.report.pictures import INCEPTION, RANDOM, TRAINED, Picture
 from bnrepro.report.style import NAMES, png
@@ -67,6 +68,7 @@ def _section(results: Path, data: str, claims: pd.DataFrame, runs: pd.DataFrame)
         "settings": _settings(made),
         "errors": ours[ours["id"].str.startswith("fig1a-curve")].set_index("id").to_dict("index"),
         "chosen": _chosen(tables),
+        "statements": exact_statements(ours),
         "figure_3": figure_3(tables),
         "base_rate": base_rate(tables),
         "runs": made.to_dict("records"),
@@ -84,13 +86,14 @@ def _picture(results: Path, data: str, picture: Picture, tables: Tables, claims:
     if not all(name in tables for name in picture.tables):
         path.unlink(missing_ok=True)
         return {"name": picture.name, "caption": picture.caption, "path": None}
-    image = png(picture.draw(*(tables[name] for name in picture.tables)))
+    needed = [tables[name] for name in picture.tables]
+    image = png(picture.draw(*needed))
     write_atomically(path, lambda aside: aside.write_bytes(image))
     relative = path.relative_to(results).as_posix()
     judged = claims[claims["id"].map(picture.judged_by).astype(bool) & (claims["verdict"] != "not run")]
     return {
         "name": picture.name,
-        "caption": picture.caption,
+        "caption": f"{picture.caption} {picture.found(*needed)}" if picture.found else picture.caption,
         "path": relative,
         "image": image,
         "judged": judged.to_dict("records"),
