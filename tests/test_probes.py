@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from bnrepro import data, probes
+from bnrepro.compose import load
 from bnrepro.evaluate import evaluate
 from bnrepro.probes import Accuracy, Measurement, NonlinearityInputs, percentiles, spread
 from bnrepro.state import State, initial
@@ -95,6 +96,20 @@ def test_evaluation_is_every_so_many_steps_and_at_the_end(small: Make) -> None:
     config = small()
     probe = Accuracy(data.load(config.data, config.data_root), every=20, steps=50, population=None)  # type: ignore[arg-type]
     assert [step for step in range(1, 51) if probe.when(step)] == [20, 40, 50]
+
+
+def test_images_sorted_by_class_are_watched_in_a_fixed_random_part() -> None:
+    labels = torch.arange(10).repeat_interleave(100)
+    test = data.Examples(torch.arange(1000, dtype=torch.uint8).view(-1, 1, 1, 1), labels)
+    settings = load(["experiment=fig2", "scale=cpu"]).probes
+    seen = probes.watched(settings, test)
+    assert len(seen) == settings.activation_examples == 256
+    assert min(np.bincount(seen.labels)) >= 10  # of 26 expected: every class is there
+    again = probes.watched(load(["experiment=fig2", "scale=cpu", "network=bn_x5", "seeds=[2]"]).probes, test)
+    assert torch.equal(again.images, seen.images)
+    whole = probes.watched(load(["experiment=fig2", "probes.activation_examples=5000"]).probes, test)
+    assert torch.equal(whole.labels, labels)
+    assert torch.equal(probes.watched(load([]).probes, test).labels, labels)  # MNIST's first 1,000, as ever
 
 
 def test_spread_goes_from_1_to_the_end_denser_early() -> None:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from bnrepro.config import RunConfig, StatisticsConfig
+from bnrepro.config import ProbesConfig, RunConfig, StatisticsConfig
 from bnrepro.data import Dataset, Examples
 from bnrepro.evaluate import Population, evaluate
 from bnrepro.norm import batch_statistics
@@ -15,6 +16,7 @@ from bnrepro.state import State
 PERCENTILES = (15, 50, 85)  # Fig. 1b,c
 CHANNELS = 16  # of a block, where not all are watched
 MOST = 2**18  # values that a percentile is taken of
+WATCHED_SEED = 20150211  # fixed, so that every network and seed is watched on the same examples
 
 
 @dataclass(frozen=True)
@@ -173,5 +175,13 @@ def build(config: RunConfig, dataset: Dataset) -> list[Probe]:
     probes: list[Probe] = [Accuracy(dataset, when, config.steps, population(config, dataset))]
     if config.probes.activation_steps:
         steps = spread(config.steps, config.probes.activation_steps)
-        probes += [Norms(steps), NonlinearityInputs(dataset.test[: config.probes.activation_examples], steps)]
+        probes += [Norms(steps), NonlinearityInputs(watched(config.probes, dataset.test), steps)]
     return probes
+
+
+def watched(config: ProbesConfig, test: Examples) -> Examples:
+    """Return the test examples on which the inputs of nonlinearities are measured, all where there are fewer."""
+    if config.activation_choice == "first":
+        return test[: config.activation_examples]
+    order = np.random.default_rng(WATCHED_SEED).permutation(len(test))[: config.activation_examples]
+    return test[torch.from_numpy(np.sort(order))]

@@ -27,13 +27,16 @@ class ProbesConfig:
     """What is watched, and when.
 
     ``evaluate_every``: steps between evaluations on the held-out and test sets. ``activation_steps``: at how many
-    steps, denser early, the nonlinearities' inputs are measured (0: never), on the first ``activation_examples`` test
-    examples. ``predictions``: whether the probabilities of the test images' classes are kept when training ends.
+    steps, denser early, the nonlinearities' inputs are measured (0: never), on ``activation_examples`` test examples:
+    the first, or, of test sets that are sorted by class, ``random`` ones, the same for every network and seed
+    (``activation_choice``). ``predictions``: whether the probabilities of the test images' classes are kept when
+    training ends.
     """
 
     evaluate_every: int = MISSING
     activation_steps: int = MISSING
     activation_examples: int = MISSING
+    activation_choice: str = MISSING
     predictions: bool = MISSING
 
     def __post_init__(self) -> None:
@@ -43,6 +46,8 @@ class ProbesConfig:
         )
         allowed = "2 examples or more"
         require(self.activation_examples >= 2, "probes.activation_examples", self.activation_examples, allowed)
+        choices = ("first", "random")
+        require(self.activation_choice in choices, "probes.activation_choice", self.activation_choice, "first or random")
 
 
 @dataclass
@@ -152,7 +157,12 @@ NOT_IDENTITY = {  # where a run is kept, how it is shown, how its data come: the
 
 
 # settings that older runs do not have, and what these were made with
-LATER: dict[str, Any] = {"optim.rates": [], "norm.synchronised": False, "runtime.processes": 1}
+LATER: dict[str, Any] = {
+    "optim.rates": [],
+    "norm.synchronised": False,
+    "runtime.processes": 1,
+    "probes.activation_choice": "first",
+}
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
