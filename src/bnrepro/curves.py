@@ -17,9 +17,12 @@ def accuracy_curves(metrics: pd.DataFrame, split: str = "test", metric: str = "a
     return rows.pivot(index="step", columns="seed", values="value").sort_index()
 
 
-def smooth(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return the running mean of the last five evaluations (of fewer at the start)."""
-    return curves.rolling(FINAL_EVALUATIONS, min_periods=1).mean()
+def smooth(curves: pd.DataFrame, centred: bool = False) -> pd.DataFrame:
+    """Return the running mean of five evaluations: the last five, which comes two evaluations late, or ``centred``.
+
+    Where there are not five, at the start or with ``centred`` at either end, the mean is of those that there are.
+    """
+    return curves.rolling(FINAL_EVALUATIONS, min_periods=1, center=centred).mean()
 
 
 def final_accuracy(metrics: pd.DataFrame, split: str = "test") -> pd.Series:

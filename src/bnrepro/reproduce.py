@@ -20,7 +20,7 @@ from bnrepro.stopping import Stopped, StopRequest
 ON_DIGITS = ["theory", "fig1_calibrate", "fig1_tuned", "fig1", "higher_lr", "initial_scale"]
 WHOLE = [*ON_DIGITS, "fig2_base_rate", "fig2_samples", "fig2"]
 LATER = [  # hours more on a CPU
-    *("fig2_paper_rates", "fig2_init", "higher_lr_inception"),
+    *("fig2_equal_decay", "fig2_paper_rates", "fig2_init", "higher_lr_inception"),
     *("ablations", "ensemble", "small_inception"),
 ]
 EXPERIMENTS = {  # what a scale runs

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import wraps
 
 import numpy as np
 import pandas as pd
@@ -18,10 +19,28 @@ ADDED = "(added after the first measurement)"  # ends the threshold of a reading
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was measured and what follows."""
+    """What was measured and what follows; a ``note`` says in the statement what the number leaves open."""
 
     estimate: Estimate
     verdict: Verdict
+    note: str = ""
+
+
+NOT_RUN = Outcome(Estimate(np.nan, np.nan, np.nan, 0), "not run")
+Check = Callable[..., Outcome]
+
+
+def needs(*networks: str) -> Callable[[Check], Check]:
+    """Make a check of a table's rows say ``not run`` where one of these networks has none."""
+
+    def decorate(check: Check) -> Check:
+        @wraps(check)
+        def checked(table: pd.DataFrame) -> Outcome:
+            return check(table) if set(networks) <= set(table["network"]) else NOT_RUN
+
+        return checked
+
+    return decorate
 
 
 @dataclass(frozen=True)
@@ -34,8 +53,8 @@ class Claim:
         statement: what is claimed, and of which quantity the numbers speak.
         paper: the paper's number.
         threshold: what the verdict compares with, in words; committed before the runs that it judges.
-        table: the table, one per experiment, that the check reads; without it the claim is ``not run``.
-        check: from that table to the outcome.
+        table: the table that the check reads, or several; where one is missing the claim is ``not run``.
+        check: from these tables to the outcome.
     """
 
     id: str
@@ -43,8 +62,8 @@ class Claim:
     statement: str
     paper: float
     threshold: str
-    table: str
-    check: Callable[[pd.DataFrame], Outcome]
+    table: str | tuple[str, ...]
+    check: Callable[..., Outcome]
 
 
 def worst_case(values: pd.Series, most: float) -> Outcome:
@@ -58,12 +77,11 @@ def judge(claims: Iterable[Claim], tables: Tables, data: str) -> pd.DataFrame:
     """Return one row of claims.csv for each claim, judged on the tables of one data set."""
     rows = []
     for claim in claims:
-        if claim.table in tables:
-            table = tables[claim.table]
-            outcome, scale = claim.check(table), " ".join(table["scale"].unique())
-        else:
-            outcome, scale = Outcome(Estimate(np.nan, np.nan, np.nan, 0), "not run"), ""
-        e = outcome.estimate
-        values = (claim.id, claim.section, claim.statement, claim.paper, e.value, e.low, e.high, e.seeds)
+        names = (claim.table,) if isinstance(claim.table, str) else claim.table
+        there = [tables[name] for name in names if name in tables]
+        outcome = claim.check(*there) if len(there) == len(names) else NOT_RUN
+        scale = " ".join(there[0]["scale"].unique()) if outcome.verdict != "not run" else ""
+        e, statement = outcome.estimate, claim.statement + outcome.note
+        values = (claim.id, claim.section, statement, claim.paper, e.value, e.low, e.high, e.seeds)
         rows.append([*values, claim.threshold, outcome.verdict, data, scale])
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -47,7 +47,9 @@ class ProbesConfig:
         allowed = "2 examples or more"
         require(self.activation_examples >= 2, "probes.activation_examples", self.activation_examples, allowed)
         choices = ("first", "random")
-        require(self.activation_choice in choices, "probes.activation_choice", self.activation_choice, "first or random")
+        require(
+            self.activation_choice in choices, "probes.activation_choice", self.activation_choice, "first or random"
+        )
 
 
 @dataclass

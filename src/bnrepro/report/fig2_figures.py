@@ -8,7 +8,8 @@ from matplotlib.ticker import FuncFormatter
 
 from bnrepro import paper
 from bnrepro.claims.ablations import CHANGES, READINGS, effect
-from bnrepro.claims.fig2 import INCEPTION, INITS, curves, maximum, steps_to_inception
+from bnrepro.claims.fig2 import INCEPTION, curves, maximum, steps_to_inception
+from bnrepro.claims.fig2_readings import INITS, with_figure_2
 from bnrepro.claims.verdict import estimate
 from bnrepro.report.style import COLOURS, GREY, canvas, label, setting
 
@@ -50,6 +51,11 @@ def figure_2(accuracy: pd.DataFrame) -> Figure:
     _legend(figure, ours, columns=4)
     figure.suptitle(f"Figure 2: {setting(accuracy)}; mean and range of the seeds", fontsize=9, x=0.01, ha="left")
     return figure
+
+
+def equal_decay(table: pd.DataFrame, accuracy: pd.DataFrame) -> Figure:
+    """Draw Fig. 2 with BN-x5, BN-x30 and BN-x5-Sigmoid from the reading in which all rates decay alike."""
+    return figure_2(with_figure_2(table, accuracy))
 
 
 def base_rate(table: pd.DataFrame) -> Figure:

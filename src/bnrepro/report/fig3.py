@@ -6,11 +6,16 @@ import pandas as pd
 
 from bnrepro import paper
 from bnrepro.claims.fig2 import maximum, steps_to_inception
+from bnrepro.claims.fig2_readings import with_figure_2
 from bnrepro.claims.verdict import estimate
 from bnrepro.report.fig2_figures import STYLE
 from bnrepro.tables import Tables
 
-TITLES = {"fig2": "The table of Figure 3", "fig2_paper_rates": "The same at the paper's own rates"}
+TITLES = {
+    "fig2": "The table of Figure 3",
+    "fig2_equal_decay": "The same, all rates decaying alike",
+    "fig2_paper_rates": "The same at the paper's own rates",
+}
 
 
 def figure_3(tables: Tables) -> dict[str, list[dict[str, Any]]]:
@@ -20,7 +25,10 @@ def figure_3(tables: Tables) -> dict[str, list[dict[str, Any]]]:
 
 def _rows(name: str, tables: Tables) -> list[dict[str, Any]]:
     accuracy, ends = tables[f"{name}_accuracy"], tables[f"{name}_ends"]
-    return [_row(network, accuracy, ends) for network in STYLE if network in set(accuracy["network"])]
+    trained = set(accuracy["network"])
+    if name == "fig2_equal_decay" and "fig2_accuracy" in tables:
+        accuracy = with_figure_2(accuracy, tables["fig2_accuracy"])
+    return [_row(network, accuracy, ends) for network in STYLE if network in trained]
 
 
 def _row(network: str, accuracy: pd.DataFrame, ends: pd.DataFrame) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from bnrepro.claims.fig2 import INITS, PAPER_RATES, READINGS
+from bnrepro.claims.fig2_readings import EQUAL_DECAY, INITS, PAPER_RATES, READINGS
 from bnrepro.report import (
     fig2_figures,
     figures,
@@ -23,7 +23,7 @@ class Picture:
 
     ``found`` says from the tables what the figure shows, behind the caption, which holds for any data.
     ``claims`` are the beginnings of the ids of the claims whose verdicts stand beside the figure, ``readings`` which
-    of their readings (:data:`bnrepro.claims.fig2.READINGS`; empty: the first).
+    of their readings (:data:`bnrepro.claims.fig2_readings.READINGS`; empty: the first).
     """
 
     name: str
@@ -192,10 +192,11 @@ INCEPTION = [
         "fig2",
         ("fig2_accuracy",),
         fig2_figures.figure_2,
-        "Test accuracy of the Inception networks over training (Fig. 2), single crop, smoothed by a running mean of "
-        "five evaluations: mean over the seeds, and their range. Dashed: the mean of Inception's maxima; a diamond "
-        "marks the mean number of steps after which a network reaches it, where every seed does. Right: the paper's "
-        "own curves.",
+        "Test accuracy of the Inception networks over training (Fig. 2), single crop, smoothed by a centred running "
+        "mean of five evaluations (at either end of those that there are): mean over the seeds, and their range. "
+        "Dashed: the mean of Inception's maxima, those of this number of steps: where its curve still rises at the "
+        "end, more steps would raise them. A diamond marks the mean number of steps after which a network reaches it, "
+        "where every seed does. Right: the paper's own curves.",
         FIGURE_2,
     ),
     Picture(
@@ -204,6 +205,15 @@ INCEPTION = [
         fig2_figures.base_rate,
         "The rate that x5 and x30 are multiples of: accuracy of Inception without BN on training images that it does"
         " not train on. Points are seeds. The best rate by the mean at the end is taken.",
+    ),
+    Picture(
+        "fig2_equal_decay",
+        ("fig2_equal_decay_accuracy", "fig2_accuracy"),
+        fig2_figures.equal_decay,
+        "The same where the rates of BN-x5, BN-x30 and BN-x5-Sigmoid decay as Inception's does, by a factor of 4 over "
+        "the training, and not 6 times faster; the other networks are those of Fig. 2 above.",
+        FIGURE_2,
+        (EQUAL_DECAY,),
     ),
     Picture(
         "fig2_paper_rates",

@@ -30,6 +30,11 @@ def fig2_paper_rates(records: list[Record]) -> Tables:
     return _accuracy_and_ends("fig2_paper_rates", records)
 
 
+def fig2_equal_decay(records: list[Record]) -> Tables:
+    """Build test accuracy and ends of BN-x5, BN-x30 and BN-x5-Sigmoid whose rates decay as Inception's."""
+    return _accuracy_and_ends("fig2_equal_decay", records)
+
+
 def _accuracy_and_ends(name: str, records: list[Record]) -> Tables:
     """Build test accuracy, and where a run diverged."""
     accuracy, ends = [], []
