@@ -94,7 +94,7 @@ def test_accuracy_is_counted_one_example_at_a_time(network: str, small: Make) ->
 
 def test_evaluation_is_every_so_many_steps_and_at_the_end(small: Make) -> None:
     config = small()
-    probe = Accuracy(data.load(config.data, config.data_root), every=20, steps=50, population=None)  # type: ignore[arg-type]
+    probe = Accuracy({"test": data.load(config.data, config.data_root).test}, every=20, steps=50, population=None)  # type: ignore[arg-type]
     assert [step for step in range(1, 51) if probe.when(step)] == [20, 40, 50]
 
 

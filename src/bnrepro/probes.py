@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bnrepro.config import ProbesConfig, RunConfig, StatisticsConfig
-from bnrepro.data import Dataset, Examples
+from bnrepro.data import Dataset, Examples, centre
 from bnrepro.evaluate import Population, evaluate
 from bnrepro.norm import batch_statistics
 from bnrepro.state import State
@@ -44,9 +44,9 @@ class Probe(Protocol):
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Accuracy and loss on the test set and the held-out set, every ``every`` steps and at the end."""
+    """Accuracy and loss on each of ``sets`` (those that are not empty), every ``every`` steps and at the end."""
 
-    dataset: Dataset
+    sets: dict[str, Examples]
     every: int
     steps: int
     population: Population
@@ -59,7 +59,7 @@ class Accuracy:
         """Evaluate on whole sets; beside them stands the last mini-batch's training loss."""
         rows = [Measurement("train", "", "loss", state.loss)]
         with self.population.of(state.model):
-            for split, examples in (("test", self.dataset.test), ("held_out", self.dataset.held_out)):
+            for split, examples in self.sets.items():
                 if len(examples):
                     accuracy, loss = evaluate(state.model, examples, len(state.loss))
                     rows += [Measurement(split, "", "accuracy", accuracy), Measurement(split, "", "loss", loss)]
@@ -165,18 +165,30 @@ def population(config: RunConfig, dataset: Dataset) -> Population:
     statistics = config.norm if isinstance(config.norm, StatisticsConfig) else None
     exact = statistics is not None and statistics.population == "exact"
     batches = statistics.population_batches if statistics else 0
-    seeds = [replica.seed for replica in config.replicas]
+    seeds = [replica.drawn_from for replica in config.replicas]
     return Population(exact, dataset.train, config.batch_size, batches, seeds, config.augment)
 
 
 def build(config: RunConfig, dataset: Dataset) -> list[Probe]:
     """Return the probes that ``config`` asks for."""
     when = config.probes.evaluate_every
-    probes: list[Probe] = [Accuracy(dataset, when, config.steps, population(config, dataset))]
+    sets = {"test": dataset.test, "held_out": dataset.held_out}
+    if config.probes.train_accuracy:
+        sets["train"] = seen(dataset)
+    probes: list[Probe] = [Accuracy(sets, when, config.steps, population(config, dataset))]
     if config.probes.activation_steps:
         steps = spread(config.steps, config.probes.activation_steps)
         probes += [Norms(steps), NonlinearityInputs(watched(config.probes, dataset.test), steps)]
     return probes
+
+
+def seen(dataset: Dataset) -> Examples:
+    """Return training examples, evenly spread and as many as there are test examples, as evaluation sees these."""
+    train, side = dataset.train, dataset.shape[-1]
+    count = min(len(train), len(dataset.test))
+    chosen = torch.linspace(0, len(train) - 1, count).round().long().to(train.labels.device)
+    rows = chosen if train.rows is None else train.rows[chosen]
+    return Examples(centre(train.images, side), train.labels[chosen], rows)
 
 
 def watched(config: ProbesConfig, test: Examples) -> Examples:

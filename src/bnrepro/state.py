@@ -63,7 +63,7 @@ def initial(config: RunConfig, dataset: Dataset, device: torch.device) -> State:
     Raises:
         BadInput: a mini-batch is larger than the training set.
     """
-    seeds, rates = [r.seed for r in config.replicas], [r.lr for r in config.replicas]
+    seeds, rates = [r.drawn_from for r in config.replicas], [r.lr for r in config.replicas]
     replicas = len(seeds)
     normalisation = norm.build(config.norm, replicas if models.stacked(config.model) else None)
     model = models.build(config.model, normalisation, dataset.shape, dataset.classes, seeds).to(device)

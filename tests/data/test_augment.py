@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from bnrepro.data import Dataset, Examples, Sampler
 from bnrepro.data.augment import Augment, centre
 from bnrepro.data.samples import samples
 
-PLAIN = AugmentConfig(shuffle="full", crop=0, pad=0, flip=False, photometric=0.0)
+PLAIN = AugmentConfig(shuffle="full", crop=0, pad=0, flip=False, photometric=0.0, crop_at="random")
 
 
 def coloured(count: int, side: int = 12) -> Examples:
@@ -21,9 +22,15 @@ def coloured(count: int, side: int = 12) -> Examples:
     return Examples(images.to(torch.uint8), torch.arange(count))
 
 
+def test_a_centre_is_cut_out_as_in_evaluation() -> None:
+    x = torch.arange(2 * 3 * 32 * 32, dtype=torch.float32).view(2, 3, 32, 32)
+    out = Augment(replace(PLAIN, crop=28, crop_at="centre"), seed=0)(x)
+    assert torch.equal(out, x[:, :, 2:30, 2:30])
+
+
 def test_a_crop_is_a_square_of_the_padded_image_each_place_as_likely() -> None:
     x = coloured(1).images.expand(4000, 3, 12, 12)
-    augment = Augment(AugmentConfig("full", crop=0, pad=2, flip=False, photometric=0.0), seed=0)
+    augment = Augment(replace(PLAIN, pad=2), seed=0)
     out = augment(x)
     padded = torch.nn.functional.pad(x[0].float() / 255, (2, 2, 2, 2))
     places = {(i, j): padded[:, i : i + 12, j : j + 12] for i in range(5) for j in range(5)}
@@ -34,7 +41,7 @@ def test_a_crop_is_a_square_of_the_padded_image_each_place_as_likely() -> None:
 
 def test_half_of_the_images_are_mirrored() -> None:
     x = coloured(1).images.expand(4000, 3, 12, 12)
-    out = Augment(AugmentConfig("full", 0, 0, flip=True, photometric=0.0), seed=0)(x)
+    out = Augment(replace(PLAIN, flip=True), seed=0)(x)
     mirrored = (out == (x.float() / 255).flip(-1)).flatten(1).all(dim=1)
     kept = (out == x.float() / 255).flatten(1).all(dim=1)
     assert (mirrored ^ kept).all()
@@ -43,21 +50,21 @@ def test_half_of_the_images_are_mirrored() -> None:
 
 def test_photometric_distortion_has_its_strength_and_0_is_none() -> None:
     x = torch.full((20_000, 3, 2, 2), 0.4)
-    out = Augment(AugmentConfig("full", 0, 0, False, photometric=1.0), seed=0)(x)
+    out = Augment(replace(PLAIN, photometric=1.0), seed=0)(x)
     brightness = out[:, 0, 0, 0] / 0.4  # of a grey image contrast and saturation change nothing
     assert brightness.min().item() == pytest.approx(0.6, abs=0.01)
     assert brightness.max().item() == pytest.approx(1.4, abs=0.01)
     assert brightness.mean().item() == pytest.approx(1.0, abs=0.01)
-    weak = Augment(AugmentConfig("full", 0, 0, False, photometric=0.5), seed=0)(x)
+    weak = Augment(replace(PLAIN, photometric=0.5), seed=0)(x)
     torch.testing.assert_close(weak - 0.4, (out - 0.4) / 2)
     colours = torch.rand(500, 3, 4, 4, generator=torch.Generator().manual_seed(1))
-    distorted = Augment(AugmentConfig("full", 0, 0, False, photometric=1.0), seed=0)(colours)
+    distorted = Augment(replace(PLAIN, photometric=1.0), seed=0)(colours)
     assert (distorted.min().item() >= 0, distorted.max().item() <= 1) == (True, True)
     assert not Augment(PLAIN, 0).config.distorts
 
 
 def test_a_seed_distorts_the_same_way_and_goes_on_where_it_was() -> None:
-    settings = AugmentConfig("full", crop=8, pad=1, flip=True, photometric=1.0)
+    settings = replace(PLAIN, crop=8, pad=1, flip=True, photometric=1.0)
     one, other, third = (Sampler(coloured(20), 5, [seed], settings) for seed in (3, 3, 4))
     assert torch.equal(one.next().images, other.next().images)
     third.load_state_dict(one.state_dict())
@@ -70,7 +77,7 @@ def test_a_seed_distorts_the_same_way_and_goes_on_where_it_was() -> None:
 
 def meetings(shuffle: str) -> list[set[frozenset[int]]]:
     """Return, for three epochs, which examples were in a mini-batch together."""
-    sampler = Sampler(coloured(23), 5, [0], AugmentConfig(shuffle, 0, 0, False, 0.0))
+    sampler = Sampler(coloured(23), 5, [0], replace(PLAIN, shuffle=shuffle))
     return [{frozenset(sampler.next().labels[0].tolist()) for _ in range(4)} for _ in range(3)]
 
 
@@ -79,7 +86,7 @@ def test_in_shards_the_same_examples_always_meet_in_a_new_order() -> None:
     assert first == second == third
     assert len(first) == 4
     assert len(set.union(*map(set, first))) == 20
-    sampler = Sampler(coloured(23), 5, [0], AugmentConfig("shard", 0, 0, False, 0.0))
+    sampler = Sampler(coloured(23), 5, [0], replace(PLAIN, shuffle="shard"))
     order = [tuple(sampler.next().labels[0].tolist()) for _ in range(8)]
     assert order[:4] != order[4:]
     first, second, _ = meetings("full")
@@ -96,7 +103,7 @@ def test_samples_are_training_images_and_their_distortions() -> None:
     train = coloured(40)
     train = Examples(train.images, torch.arange(40) % 4)
     dataset = Dataset("x", train, train, train, train, 4, "")
-    table = samples(dataset, AugmentConfig("full", crop=0, pad=2, flip=True, photometric=1.0), images=3, seed=0)
+    table = samples(dataset, replace(PLAIN, pad=2, flip=True, photometric=1.0), images=3, seed=0)
     assert table["label"].unique().tolist() == [0, 1, 2]
     for row in table.itertuples():
         shown = np.array(Image.open(io.BytesIO(base64.b64decode(str(row.png)))))

@@ -172,7 +172,7 @@ def test_figure_1bc_draws_each_networks_own_printed_bands() -> None:
 
 def test_what_was_not_run_is_said(made: Path) -> None:
     readme = (made / "README.md").read_text()
-    assert "fig1_tuned was not run on mnist; `make reproduce SCALE=cpu`" in readme
+    assert "fig1_tuned was not run on mnist; `make reproduce SCALE=cpu EXPERIMENT=fig1_tuned` runs it" in readme
     assert not (made / "mnist/figures/fig1_tuned.png").exists()
 
 

@@ -1,11 +1,11 @@
 """Sec. 4.2.1 and 4.2.3: the seven changes, several crops and the ensemble; the small Inception of Zhang et al."""
 
-from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 
 from bnrepro import paper
-from bnrepro.claims.claim import Claim, Outcome
+from bnrepro.claims.claim import Check, Claim, Outcome, needs
 from bnrepro.claims.verdict import Estimate, above, difference, estimate
 
 NO_WORSE = -0.005  # of accuracy: what may be lost where the paper says that something can be left out
@@ -20,19 +20,27 @@ CHANGES = {  # what is claimed of each, and above what its effect on the maximum
 }
 READINGS = {"added": "added alone to BN-Baseline", "taken": "against taking it alone from BN-x5"}
 SINGLE, SEVERAL = 1, 18  # crops
+PRINTED = {"top1": paper.TOP1_ERROR, "top5": paper.TOP5_ERROR}
 
 
-def effect(table: pd.DataFrame, change: str, reading: str) -> pd.Series:
-    """Return, per seed, what a change does to the maximum accuracy: positive where it helps."""
-    maximum = table.pivot(index="seed", columns="network", values="maximum")
+def pair(change: str, reading: str) -> tuple[str, str]:
+    """Name the networks with a change and without it that a reading compares."""
     if reading == "added":
-        return (maximum[f"bn_baseline_with_{change}"] - maximum["bn_baseline"]).dropna()
-    return (maximum["bn_x5"] - maximum[f"bn_x5_without_{change}"]).dropna()
+        return f"bn_baseline_with_{change}", "bn_baseline"
+    return "bn_x5", f"bn_x5_without_{change}"
 
 
-def ablation(change: str, reading: str) -> Callable[[pd.DataFrame], Outcome]:
+def effect(table: pd.DataFrame, change: str, reading: str, of: str = "maximum") -> pd.Series:
+    """Return, per seed, what a change does to the maximum accuracy, or another column; of no seed where not run."""
+    changed, unchanged = pair(change, reading)
+    values = table.pivot(index="seed", columns="network", values=of).reindex(columns=[changed, unchanged])
+    return (values[changed] - values[unchanged]).dropna()
+
+
+def ablation(change: str, reading: str) -> Check:
     """abl-*."""
 
+    @needs(*pair(change, reading))
     def check(table: pd.DataFrame) -> Outcome:
         e = estimate(effect(table, change, reading))
         verdict = difference(e, 0.0, paper.SHUFFLING) if change == "shuffle" else above(e, CHANGES[change][1])
@@ -41,24 +49,36 @@ def ablation(change: str, reading: str) -> Callable[[pd.DataFrame], Outcome]:
     return check
 
 
-def errors(table: pd.DataFrame, crops: int, whole: bool) -> pd.Series:
-    """Return, per seed, the top-1 error of the ensemble, or the mean over its members."""
+def overfitting(reading: str) -> Check:
+    """abl-dropout:gap: how much closer to its training accuracy the test accuracy ends without dropout."""
+
+    @needs(*pair("dropout", reading))
+    def check(table: pd.DataFrame) -> Outcome:
+        e = estimate(-effect(table, "dropout", reading, of="gap"))
+        return Outcome(e, above(e, NO_WORSE))
+
+    return check
+
+
+def errors(table: pd.DataFrame, crops: int, whole: bool, top: str) -> pd.Series:
+    """Return, per seed, the error (top1 or top5) of the ensemble, or the mean over its members."""
     rows = table[(table["crops"] == crops) & ((table["network"] == "ensemble") == whole)]
-    return pd.Series(rows.groupby("seed")["top1"].mean())
+    return pd.Series(rows.groupby("seed")[top].mean())
 
 
-def multicrop(table: pd.DataFrame) -> Outcome:
+def multicrop(top: str, table: pd.DataFrame) -> Outcome:
     """multicrop: by how much several crops lower a network's error."""
-    e = estimate(errors(table, SINGLE, whole=False) - errors(table, SEVERAL, whole=False))
-    return Outcome(e, difference(e, 0.0, paper.TOP1_ERROR["single"] - paper.TOP1_ERROR["multicrop"]))
+    e = estimate(errors(table, SINGLE, False, top) - errors(table, SEVERAL, False, top))
+    return Outcome(e, difference(e, 0.0, PRINTED[top]["single"] - PRINTED[top]["multicrop"]))
 
 
-def ensemble(table: pd.DataFrame) -> Outcome:
+def ensemble(top: str, table: pd.DataFrame) -> Outcome:
     """ensemble: by how much the mean of six networks' probabilities lowers the error."""
-    e = estimate(errors(table, SEVERAL, whole=False) - errors(table, SEVERAL, whole=True))
-    return Outcome(e, difference(e, 0.0, paper.TOP1_ERROR["multicrop"] - paper.TOP1_ERROR["ensemble"]))
+    e = estimate(errors(table, SEVERAL, False, top) - errors(table, SEVERAL, True, top))
+    return Outcome(e, difference(e, 0.0, PRINTED[top]["multicrop"] - PRINTED[top]["ensemble"]))
 
 
+@needs("small_inception", "small_inception_bn")
 def small_inception(table: pd.DataFrame) -> Outcome:
     """small-inception: by how much BN raises its accuracy."""
     accuracy = table.pivot(index="seed", columns="network", values="accuracy")
@@ -71,6 +91,33 @@ def _threshold(change: str) -> str:
         return "difference above 0; size within half of the paper's"
     least = CHANGES[change][1]
     return f"above {least:g}" + (", so no worse" if least < 0 else "")
+
+
+def _figure_4(top: str) -> list[Claim]:
+    """Return the claims about several crops and the ensemble, of one error."""
+    printed, words = PRINTED[top], f"top-{top.removeprefix('top')} error"
+    reading, added = ("", "") if top == "top1" else (f":{top}", " (added after Figure 2 was measured)")
+    threshold = f"difference above 0; size within half of the paper's{added}"
+    return [
+        Claim(
+            f"multicrop{reading}",
+            "4.2.3, Fig. 4",
+            f"several crops lower the {words} of a network (144 in the paper, 18 here; difference)",
+            printed["single"] - printed["multicrop"],
+            threshold,
+            "ensemble",
+            partial(multicrop, top),
+        ),
+        Claim(
+            f"ensemble{reading}",
+            "4.2.3, Fig. 4",
+            f"the mean of six networks' probabilities lowers the {words} further (difference, several crops each)",
+            printed["multicrop"] - printed["ensemble"],
+            threshold,
+            "ensemble",
+            partial(ensemble, top),
+        ),
+    ]
 
 
 _SMALL = paper.SMALL_INCEPTION["small_inception_bn"] - paper.SMALL_INCEPTION["small_inception"]
@@ -88,24 +135,20 @@ CLAIMS: list[Claim] = [
         for change, (words, _) in CHANGES.items()
         for reading in READINGS
     ),
-    Claim(
-        "multicrop",
-        "4.2.3, Fig. 4",
-        "several crops lower the top-1 error of a network (144 in the paper, 18 here; difference)",
-        paper.TOP1_ERROR["single"] - paper.TOP1_ERROR["multicrop"],
-        "difference above 0; size within half of the paper's",
-        "ensemble",
-        multicrop,
+    *(
+        Claim(
+            f"abl-dropout:gap:{reading}",
+            "4.2.1",
+            f"dropout can be removed without more overfitting: {READINGS[reading]} "
+            "(by how much the accuracy on training images comes nearer to that on test images, at the end)",
+            float("nan"),
+            f"{_threshold('dropout')} (added after Figure 2 was measured)",
+            "ablations",
+            overfitting(reading),
+        )
+        for reading in READINGS
     ),
-    Claim(
-        "ensemble",
-        "4.2.3, Fig. 4",
-        "the mean of six networks' probabilities lowers the top-1 error further (difference, several crops each)",
-        paper.TOP1_ERROR["multicrop"] - paper.TOP1_ERROR["ensemble"],
-        "difference above 0; size within half of the paper's",
-        "ensemble",
-        ensemble,
-    ),
+    *(claim for top in PRINTED for claim in _figure_4(top)),
     Claim(
         "small-inception",
         "Zhang et al. 2017",

@@ -154,8 +154,8 @@ class AugmentConfig:
     Attributes:
         shuffle: full: every epoch in a new order; shard: in fixed groups, so that the same examples always meet in a
             mini-batch, the groups in a new order (what Sec. 4.2.1 improves on).
-        crop: side of the square that the network sees, cut out of the image: at random in training, its centre in
-            evaluation; 0: the whole image.
+        crop: side of the square that the network sees, cut out of the image; 0: the whole image.
+        crop_at: where it is cut out in training: at random, or the centre as in evaluation.
         pad: pixels of black put around an image before a square of its own size or ``crop`` is cut out at random.
         flip: mirror half of the images.
         photometric: strength of random changes of brightness, contrast and saturation, at 1 up to 40 % each; 0: none.
@@ -166,10 +166,12 @@ class AugmentConfig:
     pad: int = MISSING
     flip: bool = MISSING
     photometric: float = MISSING
+    crop_at: str = MISSING
 
     def __post_init__(self) -> None:
         require(self.shuffle in ("full", "shard"), "augment.shuffle", self.shuffle, "full or shard")
         require(self.crop == 0 or 4 <= self.crop <= 1024, "augment.crop", self.crop, "from 4 to 1024 pixels, or 0")
+        require(self.crop_at in ("random", "centre"), "augment.crop_at", self.crop_at, "random or centre")
         require(0 <= self.pad <= 256, "augment.pad", self.pad, "from 0 to 256 pixels")
         require(0 <= self.photometric <= 2, "augment.photometric", self.photometric, "from 0 to 2")
 

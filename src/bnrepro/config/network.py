@@ -47,7 +47,7 @@ class InceptionConfig(ModelConfig):
         lrn: whether local response normalisation stands in the stem.
         per_activation: whether BN in the last blocks has statistics for each position of a map (Sec. 4.2.3).
         init: scheme of the initial weights: gaussian, xavier or he.
-        init_scale: factor on their standard deviation.
+        init_scale: factor on the standard deviation of the convolutions' weights.
     """
 
     width: float = MISSING

@@ -29,14 +29,16 @@ class ProbesConfig:
     ``evaluate_every``: steps between evaluations on the held-out and test sets. ``activation_steps``: at how many
     steps, denser early, the nonlinearities' inputs are measured (0: never), on ``activation_examples`` test examples:
     the first, or, of test sets that are sorted by class, ``random`` ones, the same for every network and seed
-    (``activation_choice``). ``predictions``: whether the probabilities of the test images' classes are kept when
-    training ends.
+    (``activation_choice``). ``train_accuracy``: whether training examples, as many as there are test examples, are
+    evaluated on too. ``predictions``: whether the probabilities of the test images' classes are kept when training
+    ends.
     """
 
     evaluate_every: int = MISSING
     activation_steps: int = MISSING
     activation_examples: int = MISSING
     activation_choice: str = MISSING
+    train_accuracy: bool = MISSING
     predictions: bool = MISSING
 
     def __post_init__(self) -> None:
@@ -76,15 +78,20 @@ class RuntimeConfig:
 
 @dataclass(frozen=True)
 class Replica:
-    """One network of a stack."""
+    """One network of a stack: its seed, the seed that its random numbers are drawn from, its initial rate."""
 
     seed: int
+    drawn_from: int
     lr: float
 
 
 @dataclass
 class RunConfig:
-    """One network, trained once for each seed and each of ``optim.rates``: these are the replicas of a stack."""
+    """One network, trained once for each seed and each of ``optim.rates``: these are the replicas of a stack.
+
+    ``seed_offset`` is added to a seed before anything is drawn from it, so that networks with the same seed, such as
+    the members of an ensemble, have weights and orders of their own.
+    """
 
     experiment: str = MISSING
     network: str = MISSING
@@ -93,6 +100,7 @@ class RunConfig:
     steps: int = MISSING
     batch_size: int = MISSING
     seeds: list[int] = MISSING
+    seed_offset: int = MISSING
     data: DataConfig = MISSING
     augment: AugmentConfig = MISSING
     model: ModelConfig = MISSING
@@ -120,12 +128,14 @@ class RunConfig:
         require(once, "seeds", self.seeds, "a list that names each seed once")
         allowed = "a list of whole numbers from 0 to 4294967295"
         require(all(0 <= seed < 2**32 for seed in self.seeds), "seeds", self.seeds, allowed)
+        require(0 <= self.seed_offset < 2**31, "seed_offset", self.seed_offset, "from 0 to 2147483647")
         self._check_together()
 
     @property
     def replicas(self) -> list[Replica]:
         """The networks of the stack, in order; ``lr`` is the initial learning rate."""
-        return [Replica(seed, lr) for seed in self.seeds for lr in self.optim.rates or [self.optim.initial]]
+        rates, offset = self.optim.rates or [self.optim.initial], self.seed_offset
+        return [Replica(seed, seed + offset, lr) for seed in self.seeds for lr in rates]
 
     def _check_together(self) -> None:
         """Check what fits only some other setting."""
@@ -164,6 +174,9 @@ LATER: dict[str, Any] = {
     "norm.synchronised": False,
     "runtime.processes": 1,
     "probes.activation_choice": "first",
+    "probes.train_accuracy": False,
+    "seed_offset": 0,
+    "augment.crop_at": "random",
 }
 
 

@@ -24,7 +24,7 @@ def centre(images: Tensor, side: int) -> Tensor:
 
 
 class Augment:
-    """Random crop, mirror and photometric distortion of (B, C, H, W) images.
+    """Crop, mirror and photometric distortion of (B, C, H, W) images.
 
     The numbers are drawn on the CPU, so that a seed distorts the same way on every device.
     """
@@ -37,7 +37,9 @@ class Augment:
         """Return float32 images, each distorted by its own draws."""
         config = self.config
         x = images
-        if config.crop or config.pad:
+        if config.crop_at == "centre":
+            x = centre(x, config.crop)
+        elif config.crop or config.pad:
             x = self._crop(x, config.crop or x.shape[-1], config.pad)
         if config.flip:
             mirrored = uniform(self.generator, (len(x),)) < 0.5

@@ -12,7 +12,7 @@ from bnrepro.data.dataset import Examples
 from bnrepro.errors import BadInput
 from bnrepro.seeding import ORDER, generator
 
-AS_THEY_ARE = AugmentConfig(shuffle="full", crop=0, pad=0, flip=False, photometric=0.0)
+AS_THEY_ARE = AugmentConfig(shuffle="full", crop=0, crop_at="random", pad=0, flip=False, photometric=0.0)
 
 
 class Sampler:

@@ -128,13 +128,16 @@ class Dropout(nn.Module):
 
 @torch.no_grad()
 def draw_weights(model: nn.Module, init: str, scale: float, seed: int) -> None:
-    """Draw every convolution's and linear layer's weights, biases 0: the same for a seed with and without BN."""
+    """Draw every convolution's and linear layer's weights, biases 0: the same for a seed with and without BN.
+
+    ``scale`` is of the convolutions' alone ("increased initial weights in the convolutional layers", Sec. 4.2.3).
+    """
     if next(model.parameters()).is_meta:  # a network that is only counted
         return
     stream = generator(seed, WEIGHTS)
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            std = scale * INITS[init](module.weight[0].numel())
+            std = INITS[init](module.weight[0].numel()) * (scale if isinstance(module, nn.Conv2d) else 1.0)
             module.weight.copy_(torch.randn(module.weight.shape, generator=stream) * std)
             if module.bias is not None:
                 module.bias.zero_()

@@ -27,6 +27,7 @@ INCEPTION = {  # Fig. 3: steps to Inception's maximum (in millions; None: never)
 }
 SHUFFLING = 0.01  # Sec. 4.2.1: "about 1% improvements in the validation accuracy"
 TOP1_ERROR = {"single": 0.252, "multicrop": 0.2199, "ensemble": 0.201}  # Fig. 4: BN-Inception, and six of them
+TOP5_ERROR = {"single": 0.0782, "multicrop": 0.0582, "ensemble": 0.049}
 SMALL_INCEPTION = {"small_inception": 0.82, "small_inception_bn": 0.8575}  # Zhang et al. 2017, arXiv 1611.03530
 INCEPTION_PARAMETERS = 13.6e6  # Sec. 4.2
 GROWTH = {"layers": 9, "parameters": 1.25, "multiply_adds": 1.3}  # appendix: over GoogLeNet, by two 3x3 for a 5x5

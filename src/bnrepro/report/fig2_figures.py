@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from bnrepro import paper
-from bnrepro.claims.ablations import CHANGES, READINGS, effect
+from bnrepro.claims.ablations import CHANGES, PRINTED, READINGS, SEVERAL, SINGLE, effect
 from bnrepro.claims.fig2 import INCEPTION, curves, maximum, steps_to_inception
 from bnrepro.claims.fig2_readings import INITS, with_figure_2
 from bnrepro.claims.verdict import estimate
@@ -177,17 +177,21 @@ def ablations(table: pd.DataFrame) -> Figure:
 
 
 def ensemble(table: pd.DataFrame) -> Figure:
-    """Draw the top-1 error of each member and of the ensemble, from one crop and from several."""
-    figure, (ax,) = canvas(5.6, 2.9)
+    """Draw the top-1 and the top-5 error of each member and of the ensemble, from one crop and from several."""
+    figure, axes = canvas(7.2, 2.9, 2)
     names = list(table["network"].unique())
-    for crops, colour, marker in ((1, COLOURS["mlp"], "o"), (18, COLOURS["mlp_bn"], "s")):
-        for place, name in enumerate(names):
-            e = estimate(table[(table["network"] == name) & (table["crops"] == crops)]["top1"])
-            x = place + (-0.1 if crops == 1 else 0.1)
-            ax.plot([x, x], [e.low, e.high], color=colour, linewidth=1.6)
-            ax.plot(x, e.value, marker, color=colour, markersize=4.5, label=f"{crops} crops" if place == 0 else None)
-    ax.set_xticks(range(len(names)), [name.replace("ensemble_", "") for name in names], fontsize=8)
-    ax.legend(fontsize=7.5, frameon=False)
-    label(ax, "", "network", "top-1 error")
+    for ax, top in zip(axes, PRINTED, strict=True):
+        for crops, colour, marker, aside in (
+            (SINGLE, COLOURS["mlp"], "o", -0.1),
+            (SEVERAL, COLOURS["mlp_bn"], "s", 0.1),
+        ):
+            for place, name in enumerate(names, start=1):
+                e = estimate(table[(table["network"] == name) & (table["crops"] == crops)][top])
+                text = f"{crops} crop{'s' if crops > 1 else ''}" if place == 1 else None
+                ax.plot([place + aside] * 2, [e.low, e.high], color=colour, linewidth=1.6)
+                ax.plot(place + aside, e.value, marker, color=colour, markersize=4.5, label=text)
+        ax.set_xticks(range(1, len(names) + 1), [name.replace("ensemble_", "") for name in names], fontsize=8)
+        label(ax, "", "network", f"top-{top.removeprefix('top')} error")
+    axes[0].legend(fontsize=7.5, frameon=False)
     figure.suptitle(f"Figure 4: {setting(table)}; mean and 95 % t interval", fontsize=9, x=0.01, ha="left")
     return figure

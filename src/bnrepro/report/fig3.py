@@ -17,6 +17,8 @@ TITLES = {
     "fig2_paper_rates": "The same at the paper's own rates",
 }
 
+SMALL = {"small_inception": "without BN", "small_inception_bn": "with BN"}
+
 
 def figure_3(tables: Tables) -> dict[str, list[dict[str, Any]]]:
     """Return a title and a row for each network, of each of Figure 2's experiments that was run."""
@@ -50,7 +52,35 @@ def _row(network: str, accuracy: pd.DataFrame, ends: pd.DataFrame) -> dict[str, 
 
 def base_rate(tables: Tables) -> float | None:
     """Return the rate whose accuracy on held-out images at the end, mean over the seeds, is best."""
-    if "fig2_base_rate" not in tables:
-        return None
-    mean = tables["fig2_base_rate"].groupby("lr")["held_out_last"].mean()
-    return float(mean.index[int(mean.to_numpy().argmax())])
+    return _best_rate(tables["fig2_base_rate"]) if "fig2_base_rate" in tables else None
+
+
+def inherited_rate(tables: Tables) -> str:
+    """Say where Figure 2's base rate is not the one that its own data and scale chose; empty where it is."""
+    if "fig2_ends" not in tables:
+        return ""
+    ends, rates = tables["fig2_ends"], tables.get("fig2_base_rate")
+    scale, lr = ends["scale"].iloc[0], float(ends["lr"].iloc[0])
+    chosen = None if rates is None else _best_rate(rates[rates["scale"] == scale])
+    if chosen == lr:
+        return ""
+    found = "was not measured" if chosen is None else f"is {chosen:g}"
+    return f"Figure 2's base rate here, {lr:g}, is inherited: the best of this data at scale {scale} {found}."
+
+
+def _best_rate(table: pd.DataFrame) -> float | None:
+    mean = table.groupby("lr")["held_out_last"].mean()
+    return None if mean.empty else float(mean.index[int(mean.to_numpy().argmax())])
+
+
+def small_inception(tables: Tables) -> list[dict[str, Any]]:
+    """Return a row for each of Zhang et al.'s networks that was run: our accuracy, and theirs."""
+    if "small_inception" not in tables:
+        return []
+    by_network = dict(list(tables["small_inception"].groupby("network")["accuracy"]))
+    return [
+        {"network": name, "seeds": len(by_network[network]), "theirs": paper.SMALL_INCEPTION[network]}
+        | vars(estimate(by_network[network]))
+        for network, name in SMALL.items()
+        if network in by_network
+    ]

@@ -15,10 +15,10 @@ from bnrepro.files import write_atomically, write_text
 from bnrepro.report import readme
 from bnrepro.report.cells import cell, interval, number
 from bnrepro.report.exact_statements import exact_statements
-from bnrepro.report.fig3 import base_rate, figure_3
+from bnrepro.report.fig3 import base_rate, figure_3, inherited_rate, small_inception
 from bnrepro.report.pictures import INCEPTION, RANDOM, TRAINED, Picture
 from bnrepro.report.style import NAMES, png
-from bnrepro.tables import HANDWRITTEN, Tables, present, read, read_all
+from bnrepro.tables import HANDWRITTEN, Tables, experiment_of, present, read, read_all
 
 TITLES = {
     "mnist": "MNIST",
@@ -71,6 +71,8 @@ def _section(results: Path, data: str, claims: pd.DataFrame, runs: pd.DataFrame)
         "statements": exact_statements(ours),
         "figure_3": figure_3(tables),
         "base_rate": base_rate(tables),
+        "inherited_rate": inherited_rate(tables),
+        "small_inception": small_inception(tables),
         "runs": made.to_dict("records"),
     }
 
@@ -85,7 +87,8 @@ def _picture(results: Path, data: str, picture: Picture, tables: Tables, claims:
     path = results / data / "figures" / f"{picture.name}.png"
     if not all(name in tables for name in picture.tables):
         path.unlink(missing_ok=True)
-        return {"name": picture.name, "caption": picture.caption, "path": None}
+        missing = next(name for name in picture.tables if name not in tables)
+        return {"name": picture.name, "experiment": experiment_of(missing), "path": None}
     needed = [tables[name] for name in picture.tables]
     image = png(picture.draw(*needed))
     write_atomically(path, lambda aside: aside.write_bytes(image))

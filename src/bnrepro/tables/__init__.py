@@ -31,6 +31,7 @@ __all__ = [
     "calibration",
     "data_of",
     "ensemble",
+    "experiment_of",
     "fig1",
     "fig1_calibrate",
     "fig1_tuned",
@@ -72,3 +73,8 @@ BUILDERS: dict[str, Callable[[list[Record]], Tables]] = {
     "small_inception": small_inception,
     "theory": theory,
 }
+
+
+def experiment_of(table: str) -> str:
+    """Name the experiment that a table comes from, by which its name begins."""
+    return max((name for name in BUILDERS if table.startswith(name)), key=len)

@@ -7,10 +7,12 @@ from bnrepro.curves import accuracy_curves, drifts, final_accuracy, smooth
 from bnrepro.record import Record
 from bnrepro.tables.base import Tables, labelled
 
+NORMS_AT = 5  # steps, from the first to the last
+
 
 def fig2(records: list[Record]) -> Tables:
-    """Test accuracy, where a run diverged, percentiles of each block's inputs (first seed), drift of its channels."""
-    blocks, drift = [], []
+    """Test accuracy, where a run diverged, percentiles of blocks' inputs (first seed), their channels' drift, norms."""
+    blocks, drift, norms = [], [], []
     first = min(seed for record in records for seed in record.config["seeds"])
     for record in records:
         metrics, steps = record.read_metrics(), record.config["steps"]
@@ -20,7 +22,8 @@ def fig2(records: list[Record]) -> Tables:
             labelled(seen.assign(percentile=percentile)[["seed", "layer", "percentile", "step", "value"]], record)
         )
         drift.append(labelled(_drift_of_layers(metrics, steps), record))
-    watched = {"fig2_blocks": blocks, "fig2_drift": drift}
+        norms.append(labelled(_norms(metrics), record))
+    watched = {"fig2_blocks": blocks, "fig2_drift": drift, "fig2_norms": norms}
     joined = {name: pd.concat(pieces, ignore_index=True) for name, pieces in watched.items()}
     return _accuracy_and_ends("fig2", records) | joined
 
@@ -75,11 +78,13 @@ def fig2_init(records: list[Record]) -> Tables:
 
 
 def ablations(records: list[Record]) -> Tables:
-    """Build the maximum of each network's smoothed test accuracy, and the last, for each seed."""
+    """Build the maximum of each network's smoothed test accuracy, the last, and the gap that is left to training's."""
     pieces = []
     for record in records:
-        curves = smooth(accuracy_curves(record.read_metrics()))
-        rows = pd.DataFrame({"maximum": curves.max(), "last": curves.iloc[-1]}).reset_index()
+        metrics = record.read_metrics()
+        curves = smooth(accuracy_curves(metrics))
+        gap = final_accuracy(metrics, "train") - curves.iloc[-1]
+        rows = pd.DataFrame({"maximum": curves.max(), "last": curves.iloc[-1], "gap": gap}).reset_index()
         pieces.append(labelled(rows, record))
     return {"ablations": pd.concat(pieces, ignore_index=True)}
 
@@ -138,6 +143,18 @@ def _end(record: Record) -> pd.DataFrame:
         for seed in config["seeds"]
     ]
     return pd.DataFrame(rows).astype({"diverged_at": "Int64"})
+
+
+def _norms(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return the norms of each layer's weights and of their gradient at a few of the steps at which they were taken."""
+    rows = metrics[metrics["metric"].isin(["weight_norm", "gradient_norm"])]
+    steps = np.sort(rows["step"].unique())
+    few = steps[np.linspace(0, len(steps) - 1, NORMS_AT).round().astype(int)]
+    keys = ["seed", "layer", "step"]
+    wide = rows[rows["step"].isin(few)].pivot(index=keys, columns="metric", values="value")
+    order = list(rows["layer"].unique())  # from the first block to the last
+    wide = wide.reindex(columns=["weight_norm", "gradient_norm"]).reset_index()
+    return wide.sort_values(["seed", "layer", "step"], key=lambda c: c.map(order.index) if c.name == "layer" else c)
 
 
 def _drift_of_layers(metrics: pd.DataFrame, steps: int) -> pd.DataFrame:
