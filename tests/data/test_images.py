@@ -2,12 +2,14 @@
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 
 from bnrepro import data
@@ -64,6 +66,55 @@ def test_images_are_decoded_once_and_again_when_the_source_changes(root: Path, m
     assert changed.train.images[1, 0, 0, 0].item() == 77
     assert changed.sha256 != first.sha256
     assert only_cache(root) != cached  # the old one is gone
+
+
+def test_only_older_caches_of_the_same_source_and_settings_are_removed(root: Path) -> None:
+    first = data.load(config(), root)
+    original = only_cache(root)
+    assert data.load(config("data.size=8"), root).shape == (3, 8, 8)
+    assert original.is_dir()
+    save(root / "tree/train/cat/1.png", 77)
+    os.utime(root / "tree/train/cat/1.png", ns=(1, 1))
+    with FileLock(original.with_suffix(".lock")):  # another run is reading it in
+        data.load(config(), root)
+        assert original.is_dir()
+    save(root / "tree/train/cat/1.png", 78)
+    os.utime(root / "tree/train/cat/1.png", ns=(2, 2))
+    data.load(config(), root)
+    assert not original.exists()
+    assert first.train.images[1, 0, 0, 0].item() == 10  # who has it open keeps it
+    assert len([path for path in (root / ".cache").iterdir() if path.is_dir()]) == 2  # this one and data.size=8
+
+
+def test_what_is_decoded_is_what_numpy_would_save(root: Path, tmp_path: Path) -> None:
+    held = data.load(config(), root)
+    np.save(tmp_path / "whole.npy", held.train.images.numpy())
+    assert (tmp_path / "whole.npy").read_bytes() == (only_cache(root) / "train.images.npy").read_bytes()
+
+
+def test_at_a_damaged_image_the_others_are_not_decoded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = []
+    original = data.loading.tree._decode
+
+    def watched(path: Path, into: np.ndarray, scale: bool) -> str:
+        decoded.append(path)
+        time.sleep(0.02)
+        return original(path, into, scale)
+
+    for i in range(200):
+        save(root / f"tree/train/dog/{i}.png", 100)
+    (root / "tree/train/cat/0.png").write_bytes(b"not an image")
+    monkeypatch.setattr(data.loading.tree, "_decode", watched)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    with pytest.raises(BadInput, match=r"cat/0.png does not decode"):
+        data.load(config(), root)
+    assert len(decoded) < 20
+
+
+def test_more_than_8_bits_are_refused_rather_than_cut_off(root: Path) -> None:
+    Image.fromarray(np.full((16, 16), 40_000, np.uint16)).save(root / "tree/train/cat/0.png")
+    with pytest.raises(BadInput, match=r"cat/0.png has more than 8 bits a pixel \(mode I;16\)"):
+        data.load(config(), root)
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "empty", "list", "gone"])
@@ -182,10 +233,13 @@ def test_parts_do_not_overlap_and_are_fixed(root: Path) -> None:
 
 def test_images_that_do_not_fit_stay_where_they_are(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = data.load(config(), root)
+    elsewhere = torch.device("meta")  # moving to it is seen without a second device
+    assert loaded.train.to(elsewhere).images.device == elsewhere
     monkeypatch.setattr(dataset, "fits", lambda images, device: False)
-    streamed = loaded.to(torch.device("cpu"))
-    assert streamed.train.images is loaded.train.images
-    whole, batch = (Sampler(part.train, 4, [0]).next() for part in (loaded, streamed))
+    streamed = loaded.train.to(elsewhere)
+    assert streamed.images is loaded.train.images
+    assert streamed.labels.device == elsewhere
+    whole, batch = (Sampler(part, 4, [0]).next() for part in (loaded.train, loaded.to(torch.device("cpu")).train))
     assert torch.equal(whole.images, batch.images)
 
 

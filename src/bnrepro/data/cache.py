@@ -2,8 +2,8 @@
 
 <data_root>/.cache/<name>-<digest>/
     train.images.npy, train.labels.npy, test.images.npy, test.labels.npy
-    cache.json        classes, and the SHA-256 of each of these files
-The digest is of the source's listing, so another source has another folder.
+    cache.json        source, classes, and the SHA-256 of each of these files
+The digest is of the source's listing and of how it is decoded, so another source has another folder.
 """
 
 import hashlib
@@ -11,11 +11,12 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from bnrepro.errors import BadInput
@@ -34,8 +35,15 @@ class Cached:
     sha256: str
 
 
-def cached(root: Path, name: str, digest: str, build: Callable[[], tuple[Arrays, list[str]]]) -> Cached:
-    """Return what ``build`` gives, from the cache where it is there and whole, else built and kept.
+def cached(root: Path, name: str, source: str, digest: str, build: Callable[[Path], list[str]]) -> Cached:
+    """Return what ``build`` writes, from the cache where it is there and whole, else built and kept.
+
+    Args:
+        root: of the data.
+        name: of the data set.
+        source: where the images come from and how they are decoded; older caches of the same are removed.
+        digest: of all that the cache depends on.
+        build: writes :data:`PARTS` as .npy files into a folder, and returns the names of the classes.
 
     Raises:
         BadInput: the cache cannot be written.
@@ -49,29 +57,42 @@ def cached(root: Path, name: str, digest: str, build: Callable[[], tuple[Arrays,
             if folder.exists():
                 print(f"{folder} is damaged: it is built anew", flush=True)
                 shutil.rmtree(folder)
-            _write(folder, *build())
+            _write(folder, source, build)
+            held = _read(folder)
     except OSError as error:
         raise BadInput(f"{folder} cannot be written ({error.strerror}); free space there or set data_root=") from error
-    for old in folder.parent.glob(f"{name}-*/"):
-        if old != folder:
-            shutil.rmtree(old, ignore_errors=True)  # of the source as it was before
-    held = _read(folder)
     if held is None:
         raise BadInput(f"{folder} is damaged as soon as it is written: the disk is not to be trusted")
+    for old in folder.parent.glob(f"{name}-*/"):
+        if old != folder and _source(old) == source:
+            _remove(old)
     return held
 
 
-def _write(folder: Path, arrays: Arrays, classes: list[str]) -> None:
+def _write(folder: Path, source: str, build: Callable[[Path], list[str]]) -> None:
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
     try:
-        for part in PARTS:
-            np.save(aside / f"{part}.npy", arrays[part], allow_pickle=False)
+        classes = build(aside)
         sums = {part: _sha256(aside / f"{part}.npy") for part in PARTS}
-        write_json(aside / "cache.json", {"classes": classes, "sha256": sums})
+        write_json(aside / "cache.json", {"source": source, "classes": classes, "sha256": sums})
         aside.chmod(0o755)
         aside.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _source(folder: Path) -> str | None:
+    """Return what a cache was made from, None where it does not say."""
+    try:
+        return str(json.loads((folder / "cache.json").read_text(encoding="utf-8"))["source"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _remove(folder: Path) -> None:
+    """Remove a cache unless another run is reading it in; one that has it open keeps its files until it ends."""
+    with suppress(Timeout), FileLock(folder.with_suffix(".lock"), timeout=0):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read(folder: Path) -> Cached | None:

@@ -109,17 +109,19 @@ def _tree(config: ImageFolderConfig, root: Path) -> Source:
     settings = f"{config.size} {config.damaged}"
     digest = hashlib.sha256("\n".join([settings, *found.listing()]).encode()).hexdigest()
 
-    def build() -> tuple[dict[str, NDArray[np.uint8] | NDArray[np.int64]], list[str]]:
-        arrays: dict[str, NDArray[np.uint8] | NDArray[np.int64]] = {}
-        size = config.size
+    def build(aside: Path) -> list[str]:
+        sides = set()
         for name, split in (("train", found.train), ("test", found.test)):
-            images, labels = tree.decode(split, size, config.damaged, threads=os.cpu_count() or 1)
-            if name == "test" and images.shape[1:] != arrays["train.images"].shape[1:]:
-                raise BadInput(f"{folder}: training and test images differ in size; set data.size to bring all to one")
-            arrays |= {f"{name}.images": images, f"{name}.labels": labels}
-        return arrays, found.classes
+            path = aside / f"{name}.images.npy"
+            labels = tree.decode(split, path, config.size, config.damaged, threads=os.cpu_count() or 1)
+            np.save(aside / f"{name}.labels.npy", labels, allow_pickle=False)
+            sides.add(np.load(path, mmap_mode="r").shape[1:])
+        if len(sides) > 1:
+            raise BadInput(f"{folder}: training and test images differ in size; set data.size to bring all to one")
+        return found.classes
 
-    held = cached(root, config.name, digest, build)
+    source = f"{folder.resolve()} {config.train} {config.test} {settings}"
+    held = cached(root, config.name, source, digest, build)
     train, test = ((held.arrays[f"{n}.images"], np.array(held.arrays[f"{n}.labels"])) for n in ("train", "test"))
     return Source(train, test, len(held.classes), held.sha256)  # type: ignore[arg-type]
 

@@ -78,11 +78,12 @@ def _split(folder: Path, found: dict[str, list[Path]], classes: list[str]) -> Sp
     return Split([path for path, _ in pairs], [label for _, label in pairs])
 
 
-def decode(split: Split, size: int, damaged: str, threads: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Decode a split in parallel, with a progress bar: images (N, 3, size, size), labels (N,).
+def decode(split: Split, path: Path, size: int, damaged: str, threads: int) -> NDArray[np.int64]:
+    """Decode a split in parallel, with a progress bar, into a file: images (N, 3, size, size); return labels (N,).
 
     Args:
         split: what to decode.
+        path: of the .npy file; it is written image by image, and may be larger than memory.
         size: side in pixels; the shorter side is scaled to it and the centre cut out. 0: as they are.
         damaged: stop at an image that does not decode, or skip it and say so.
         threads: how many decode at once.
@@ -90,36 +91,58 @@ def decode(split: Split, size: int, damaged: str, threads: int) -> tuple[NDArray
     Raises:
         BadInput: an image does not decode (with ``stop``), or sizes are mixed where ``size`` is 0.
     """
-    from rich.progress import track
-
     side = size or _side_of(split.paths[0])
-    images = np.empty((len(split.paths), 3, side, side), np.uint8)
-    good = np.ones(len(split.paths), bool)
-    with ThreadPoolExecutor(threads) as pool:
-        decoded = pool.map(partial(_decode, side=side, scale=bool(size)), split.paths)
-        what = f"decoding {split.paths[0].parents[1]}"
-        for index, image in enumerate(track(decoded, what, len(split.paths), transient=True)):
-            if isinstance(image, str):
-                if damaged == "stop":
-                    raise BadInput(f"{split.paths[index]} {image}; replace it, or skip such images: data.damaged=skip")
-                print(f"skipped: {split.paths[index]} {image}", flush=True)
-                good[index] = False
-            else:
-                images[index] = image
+    shape = (len(split.paths), 3, side, side)
+    images = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    good = _decode_all(split, images, bool(size), damaged, threads)
+    images.flush()
     labels = np.asarray(split.labels, dtype=np.int64)
     if lost := set(split.labels) - set(labels[good].tolist()):
         raise BadInput(f"{split.paths[split.labels.index(lost.pop())].parent} has no image that decodes")
-    return (images, labels) if good.all() else (images[good], labels[good])
+    if not good.all():
+        _keep(path, images, good)
+    return labels[good]
 
 
-def _decode(path: Path, side: int, scale: bool) -> Image | str:
-    """Return an image (3, side, side), or what is wrong with it."""
+def _decode_all(split: Split, images: Image, scale: bool, damaged: str, threads: int) -> NDArray[np.bool_]:
+    """Decode every image of a split into ``images``; return which of them decode."""
+    from rich.progress import track
+
+    good = np.ones(len(split.paths), bool)
+    with ThreadPoolExecutor(threads) as pool:
+        wrong = pool.map(partial(_decode, scale=scale), split.paths, images)
+        what = f"decoding {split.paths[0].parents[1]}"
+        for index, reason in enumerate(track(wrong, what, len(split.paths), transient=True)):
+            if reason and damaged == "stop":
+                pool.shutdown(wait=False, cancel_futures=True)  # the others need not be decoded
+                raise BadInput(f"{split.paths[index]} {reason}; replace it, or skip such images: data.damaged=skip")
+            if reason:
+                print(f"skipped: {split.paths[index]} {reason}", flush=True)
+                good[index] = False
+    return good
+
+
+def _keep(path: Path, images: Image, good: NDArray[np.bool_]) -> None:
+    """Write the file anew with the good images alone, one at a time."""
+    aside = path.with_suffix(".kept")
+    kept = np.lib.format.open_memmap(aside, "w+", np.uint8, (int(good.sum()), *images.shape[1:]))
+    for place, index in enumerate(np.flatnonzero(good)):
+        kept[place] = images[index]
+    kept.flush()
+    aside.replace(path)
+
+
+def _decode(path: Path, into: Image, scale: bool) -> str:
+    """Decode an image into (3, side, side) bytes; return what is wrong with it, or nothing."""
     from PIL import Image as Pillow
 
+    side = into.shape[-1]
     try:
         with Pillow.open(path) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 return f"has {opened.width} x {opened.height} pixels: more than are decoded"
+            if opened.mode[0] in "IF":  # Pillow would cut off what is above 255
+                return f"has more than 8 bits a pixel (mode {opened.mode}): bring it to 8"
             image = opened.convert("RGB")
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
         return f"does not decode as an image ({error})"
@@ -130,7 +153,8 @@ def _decode(path: Path, side: int, scale: bool) -> Image | str:
             f"is {image.width} x {image.height} pixels, the first image {side} x {side}: "
             "set data.size to bring all to one size"
         )
-    return np.asarray(image).transpose(2, 0, 1)
+    into[:] = np.asarray(image).transpose(2, 0, 1)
+    return ""
 
 
 def _scaled(image, side: int):  # type: ignore[no-untyped-def]  # Pillow is imported late
