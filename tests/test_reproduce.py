@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,6 +93,29 @@ def test_a_run_that_fails_is_named_and_the_results_stay(
     monkeypatch.chdir(tmp_path)
     jobs = reproduce.plan("smoke", {"fig1": "digits"}, "cpu", Path("runs"))
     jobs[0].overrides.append("optim.lr=-1")
-    failed = reproduce.run_all(jobs[:1], processes=1)
+    ended: list[reproduce.Job] = []
+    failed = reproduce.run_all(jobs[:1], processes=1, after=ended.append)
+    assert ended == jobs[:1]
     assert [(job.experiment, code) for job, code in failed] == [("fig1", 2)]
     assert "optim.lr is -1.0" in capsys.readouterr().out
+
+
+def test_an_experiments_tables_are_written_when_its_last_run_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One experiment fails, the other's tables, claims and report are there all the same."""
+    monkeypatch.chdir(tmp_path)
+    plan = reproduce.plan
+
+    def one_is_wrong(*arguments: Any) -> list[reproduce.Job]:
+        jobs = plan(*arguments)
+        jobs[-1].overrides.append("optim.lr=-1")
+        return jobs
+
+    monkeypatch.setattr(reproduce, "plan", one_is_wrong)
+    monkeypatch.setitem(reproduce.EXPERIMENTS, "smoke", ["fig1", "fig2_samples"])
+    assert reproduce.main(["--scale", "smoke", "--data", "digits"]) == 1
+    assert "failed with exit code 2: python scripts/train.py experiment=fig2_samples" in capsys.readouterr().err
+    results = tmp_path / "runs/smoke/results"
+    assert set(tables.read(results / "runs.csv")["experiment"]) == {"fig1"}
+    assert "fig1a-faster" in (results / "README.md").read_text()

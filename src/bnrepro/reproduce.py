@@ -4,7 +4,7 @@ import argparse
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +83,8 @@ def reproduce(
         named = {name: pictures if name not in ON_DIGITS else (data or "mnist") for name in chosen}
         return list_runs(plan(scale, named, device, runs_root))
     data_of, banners = choose_data(chosen, scale, data, images)
+    if not data_of:
+        raise BadInput(f"{experiment} needs MNIST: only its curves can be compared with the printed ones")
     target = runs_root / "results" if scale == "smoke" else Path("results")
     for banner in banners:
         banner.show()
@@ -90,24 +92,31 @@ def reproduce(
     missing = [job for job in jobs if not job.record.ended]
     names = " and ".join(dict.fromkeys(data_of.values()))
     print(f"scale {scale}, data {names}: {len(jobs)} runs, {len(jobs) - len(missing)} finished already", flush=True)
-    announce(missing)
-    failed = run_all(missing, processes=min(cores(), 8))
-    if failed:
-        for job, code in failed:
-            print(f"failed with exit code {code}: {job.command}", file=sys.stderr)
-        print("the results stay as they were; the same command tries these runs again", file=sys.stderr)
-        return 1
-    if missing or not results.hold(target, [job.record for job in jobs]):
-        for name in data_of:
-            of_it = [job for job in jobs if job.experiment == name]
-            results.add(target, name, [job.record for job in of_it], [job.command for job in of_it])
-        results.refresh(target)
-        print(f"results are in {target}: report.html, README.md, claims.csv", flush=True)
-    else:
+    if not missing and results.hold(target, [job.record for job in jobs]):
         print(f"nothing to do: every run is finished and {target} holds its results", flush=True)
+        failed = []
+    else:
+        for name in data_of:
+            write_tables(target, jobs, name)
+        announce(missing)
+        failed = run_all(missing, min(cores(), 8), lambda job: write_tables(target, jobs, job.experiment))
+        if results.begun(target):
+            results.refresh(target)
+            print(f"results are in {target}: report.html, README.md, claims.csv", flush=True)
+    for job, code in failed:
+        print(f"failed with exit code {code}: {job.command}", file=sys.stderr)
+    if failed:
+        print("their experiments' results stay as they were; the same command tries these runs again", file=sys.stderr)
     for banner in banners:
         banner.show()
-    return 0
+    return 1 if failed else 0
+
+
+def write_tables(target: Path, jobs: list[Job], experiment: str) -> None:
+    """Write an experiment's tables if all its runs have ended, so that what comes after cannot lose them."""
+    of_it = [job for job in jobs if job.experiment == experiment]
+    if all(job.record.ended for job in of_it):
+        results.add(target, experiment, [job.record for job in of_it], [job.command for job in of_it])
 
 
 def announce(jobs: list[Job]) -> None:
@@ -174,13 +183,15 @@ def plan(scale: str, data_of: dict[str, str], device: str, runs_root: Path) -> l
     return jobs
 
 
-def run_all(jobs: list[Job], processes: int) -> list[tuple[Job, int]]:
+def run_all(jobs: list[Job], processes: int, after: Callable[[Job], None]) -> list[tuple[Job, int]]:
     """Run jobs in processes of their own, a few at once; return those that failed, with their exit codes.
+
+    ``after`` is called when a job has ended, for one at a time.
 
     Raises:
         Stopped: a signal came; the jobs were given it and have ended with checkpoints.
     """
-    printing = threading.Lock()
+    printing, writing = threading.Lock(), threading.Lock()
     left = len(jobs)
     running: set[subprocess.Popen[str]] = set()
 
@@ -204,7 +215,11 @@ def run_all(jobs: list[Job], processes: int) -> list[tuple[Job, int]]:
         running.discard(process)
         with printing:
             left -= 1
+            if process.returncode and not stop.came():
+                print(f"FAILED with exit code {process.returncode}: {job.command}", flush=True)
             print(f"{left} of {len(jobs)} runs to go", flush=True)
+        with writing:
+            after(job)
         return process.returncode
 
     def tell(signum: int) -> None:

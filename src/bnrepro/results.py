@@ -47,6 +47,11 @@ def add(results: Path, experiment: str, records: list[Record], commands: list[st
     write_text(results / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
 
 
+def begun(results: Path) -> bool:
+    """Say whether any table was written there."""
+    return (results / SUMS).exists()
+
+
 def hold(results: Path, records: list[Record]) -> bool:
     """Say whether ``results`` was made from these runs and is whole."""
     try:
