@@ -75,9 +75,10 @@ def test_every_run_is_from_clean_code_at_the_papers_length() -> None:
     assert (runs.loc[runs["experiment"].str.startswith("fig1"), "steps"] == 50_000).all()
 
 
-@pytest.mark.parametrize("experiment", ["fig2", "fig2_init", "ablations", "ensemble"])
+@pytest.mark.parametrize("experiment", ["fig2", "fig2_equal_decay", "fig2_init", "ablations", "ensemble"])
 def test_the_rates_of_section_4_2_are_multiples_of_the_chosen_base_rate(experiment: str) -> None:
     held_out = table("results/cifar10_jpeg/fig2_base_rate.csv").groupby("lr")["held_out_last"].mean()
     jobs = [load(job) for job in grid([f"experiment={experiment}", "scale=smoke"])]
     assert {job.optim.lr for job in jobs} == {held_out.idxmax()}
+    assert {load(job).optim.lr for job in grid([f"experiment={experiment}", "scale=paper"])} == {0.0015}  # as printed
     assert held_out.index.min() < held_out.idxmax() < held_out.index.max()  # not at an end of the grid

@@ -17,7 +17,7 @@ from bnrepro.run import run
 from bnrepro.state import State, initial
 from bnrepro.train import advance
 
-EXPERIMENTS = ("fig2", "fig2_base_rate", "fig2_init", "fig2_paper_rates", "fig2_samples")
+EXPERIMENTS = ("fig2", "fig2_base_rate", "fig2_equal_decay", "fig2_init", "fig2_paper_rates", "fig2_samples")
 NETWORKS = grid(["experiment=fig2", "scale=smoke", "data=shapes"])
 
 
@@ -31,6 +31,8 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     made += [run(load([*base, *few, *small, f"optim.lr={lr}"])) for lr in (0.001, 0.01)]
     slow = ["experiment=fig2_paper_rates", "scale=smoke", "data=shapes"]
     made += [run(load([*slow, *few, *small, f"network={name}"])) for name in ("inception", "bn_baseline")]
+    alike = ["experiment=fig2_equal_decay", "scale=smoke", "data=shapes"]
+    made += [run(load([*alike, *few, *small, f"network={name}"])) for name in ("bn_x5", "bn_x30", "bn_x5_sigmoid")]
     schemes = grid(["experiment=fig2_init", "scale=smoke", "data=shapes"])
     made += [run(load([*job, *few, *small])) for job in schemes]
     made.append(run(load(["experiment=fig2_samples", "scale=smoke", "data=shapes", *few, f"runs_root={root}"])))
@@ -48,7 +50,7 @@ def start(settings: RunConfig) -> tuple[State, data.Dataset]:
 
 
 def test_the_networks_differ_in_what_the_paper_says() -> None:
-    made = {job[3]: load(job) for job in NETWORKS}
+    made = {job[-1]: load(job) for job in NETWORKS}
     inception, baseline, x5, x30, sigmoid, at_x5, without = made.values()
     assert replace(baseline, network="", norm=inception.norm, name="") == replace(inception, network="", name="")
     assert (x5.optim.initial, x30.optim.initial) == (5 * inception.optim.lr, 30 * inception.optim.lr)
@@ -182,7 +184,7 @@ def test_every_network_goes_from_its_run_to_the_report(records: list[Record], tm
         results.add(tmp_path, experiment, of_it, ["command"] * len(of_it))
     results.refresh(tmp_path)
     accuracy = tables.read(tmp_path / "shapes/fig2_accuracy.csv")
-    assert accuracy["network"].unique().tolist() == [job[3].removeprefix("network=") for job in NETWORKS]
+    assert accuracy["network"].unique().tolist() == [job[-1].removeprefix("network=") for job in NETWORKS]
     one = records[0].read_metrics().query("split == 'test' and metric == 'accuracy'")
     ours = accuracy[accuracy["network"] == "inception"]
     np.testing.assert_allclose(ours["accuracy"], one["value"])
@@ -190,10 +192,20 @@ def test_every_network_goes_from_its_run_to_the_report(records: list[Record], tm
     drift = tables.read(tmp_path / "shapes/fig2_drift.csv")
     order = ["stem", "3a", "3b", "3c", "4a", "4b", "4c", "4d", "4e", "5a", "5b"]
     assert drift.query("network == 'bn_x5'")["layer"].tolist() == order
+    norms = tables.read(tmp_path / "shapes/fig2_norms.csv").query("network == 'bn_x5'")
+    assert norms["layer"].unique().tolist() == [*order, "output"]
+    steps = sorted(records[0].read_metrics().query("metric == 'weight_norm'")["step"].unique())
+    assert norms["step"].unique().tolist() == steps  # a short run: all of them
+    (last,) = norms.query("layer == '5b' and step == 6").to_dict("records")
+    (bn_x5,) = [r for r in records if (r.config["experiment"], r.config["network"]) == ("fig2", "bn_x5")]
+    (expected,) = bn_x5.read_metrics().query("layer == '5b' and step == 6 and metric == 'gradient_norm'")["value"]
+    assert last["gradient_norm"] == pytest.approx(expected, rel=1e-5)
     claims = tables.read(tmp_path / "claims.csv")
     run = claims[claims["seeds"] > 0]
     assert {"max-order:bn-x5", "sigmoid-trains", "x5-diverges-without-bn"} <= set(run["id"])
     other = claims["id"].str.match("abl-|multicrop|ensemble|small-inception|higher-lr")
+    two_networks = claims["id"].str.endswith(":paper-rates")  # all that this module trains at these rates
+    other |= two_networks & ~claims["id"].str.match("bn-half-steps|max-order:bn-baseline")
     assert set(claims.loc[other, "verdict"]) == {"not run"}
     assert set(claims.loc[~other, "verdict"]) == {"inconclusive"}  # one seed is no evidence
     for name in ("fig2", "fig2_blocks", "fig2_drift", *EXPERIMENTS[1:]):

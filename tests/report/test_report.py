@@ -11,7 +11,8 @@ from scipy import stats
 
 from bnrepro import paper, results, tables
 from bnrepro.errors import BadInput
-from bnrepro.report import build, figures
+from bnrepro.report import build, fig3, figures
+from bnrepro.report.pictures import INCEPTION, TRAINED
 from bnrepro.report.style import mean_and_band
 
 STEPS = np.arange(500, 50_001, 500)
@@ -211,3 +212,28 @@ def test_pictures_on_digits_say_digits(draw: object, table: object) -> None:
 def test_without_results_it_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="run make reproduce"):
         build(tmp_path)
+
+
+def test_an_inherited_rate_is_said_and_a_measured_one_is_not() -> None:
+    ends = pd.DataFrame({"scale": ["quick"], "lr": [0.02], "multiple": [1.0]})
+    rates = pd.DataFrame({"scale": "quick", "lr": [0.01, 0.02, 0.02], "held_out_last": [0.5, 0.6, 0.7]})
+    assert fig3.inherited_rate({}) == ""
+    assert fig3.inherited_rate({"fig2_ends": ends, "fig2_base_rate": rates}) == ""
+    other = rates.assign(held_out_last=[0.9, 0.6, 0.7])
+    said = "Figure 2's base rate here, 0.02, is inherited: the best of this data at scale quick"
+    assert fig3.inherited_rate({"fig2_ends": ends, "fig2_base_rate": other}) == f"{said} is 0.01."
+    elsewhere = {"fig2_ends": ends, "fig2_base_rate": rates.assign(scale="cpu")}
+    assert fig3.inherited_rate(elsewhere) == fig3.inherited_rate({"fig2_ends": ends}) == f"{said} was not measured."
+
+
+def test_the_small_inception_stands_beside_its_published_numbers() -> None:
+    table = pd.DataFrame({"network": "small_inception_bn", "seed": range(3), "accuracy": [0.84, 0.85, 0.86]})
+    (row,) = fig3.small_inception({"small_inception": table})
+    assert (row["network"], row["value"], row["theirs"]) == ("with BN", pytest.approx(0.85), 0.8575)
+
+
+def test_a_missing_table_names_its_experiment() -> None:
+    named = {"fig2_drift": "fig2", "fig2_paper_rates_accuracy": "fig2_paper_rates", "theory_jacobian": "theory"}
+    assert {table: tables.experiment_of(table) for table in named} == named
+    drawn = [name for picture in (*TRAINED, *INCEPTION) for name in picture.tables]
+    assert {tables.experiment_of(name) for name in drawn} <= set(tables.BUILDERS)
