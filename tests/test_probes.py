@@ -112,6 +112,17 @@ def test_images_sorted_by_class_are_watched_in_a_fixed_random_part() -> None:
     assert torch.equal(probes.watched(load([]).probes, test).labels, labels)  # MNIST's first 1,000, as ever
 
 
+def test_training_examples_are_evaluated_on_as_test_examples_are(small: Make) -> None:
+    settings = small("network=bn_x5", "data=shapes", "data.train_images=200", "data.test_images=40", "augment.crop=28")
+    dataset = data.load(settings.data, Path("nowhere"), settings.augment.crop)
+    seen = probes.seen(dataset)
+    centres = dataset.train.inputs[:, :, 2:30, 2:30]
+    assert seen.inputs.shape == (40, 3, 28, 28)
+    for image, label in zip(seen.inputs, seen.labels, strict=True):
+        (which,) = torch.nonzero((centres == image).flatten(1).all(dim=1)).flatten().tolist()
+        assert dataset.train.labels[which] == label
+
+
 def test_spread_goes_from_1_to_the_end_denser_early() -> None:
     steps = sorted(spread(50_000, 200))
     assert (steps[0], steps[-1]) == (1, 50_000)

@@ -174,7 +174,7 @@ def build(config: RunConfig, dataset: Dataset) -> list[Probe]:
     when = config.probes.evaluate_every
     sets = {"test": dataset.test, "held_out": dataset.held_out}
     if config.probes.train_accuracy:
-        sets["train"] = seen(dataset)
+        sets["seen"] = seen(dataset)  # "train" has the mini-batches' loss
     probes: list[Probe] = [Accuracy(sets, when, config.steps, population(config, dataset))]
     if config.probes.activation_steps:
         steps = spread(config.steps, config.probes.activation_steps)

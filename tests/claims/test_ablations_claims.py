@@ -134,5 +134,5 @@ def test_the_ablations_table_has_each_networks_maximum(small: Make, tmp_path: Pa
     accuracy = record.read_metrics().query("split == 'test' and metric == 'accuracy'")["value"]
     table = tables.ablations([record])["ablations"]
     assert table["maximum"].item() == pytest.approx(accuracy.expanding().mean().max())
-    trained = record.read_metrics().query("split == 'train' and metric == 'accuracy'")["value"]
+    trained = record.read_metrics().query("split == 'seen' and metric == 'accuracy'")["value"]
     assert table["gap"].item() == pytest.approx(trained.mean() - accuracy.mean())

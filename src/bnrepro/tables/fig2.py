@@ -83,7 +83,7 @@ def ablations(records: list[Record]) -> Tables:
     for record in records:
         metrics = record.read_metrics()
         curves = smooth(accuracy_curves(metrics))
-        gap = final_accuracy(metrics, "train") - curves.iloc[-1]
+        gap = final_accuracy(metrics, "seen") - curves.iloc[-1]
         rows = pd.DataFrame({"maximum": curves.max(), "last": curves.iloc[-1], "gap": gap}).reset_index()
         pieces.append(labelled(rows, record))
     return {"ablations": pd.concat(pieces, ignore_index=True)}
