@@ -133,10 +133,10 @@ def calibration_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
             if key != best:
                 ax.plot(rows["step"], rows["accuracy"], color=GREY, linewidth=0.5, alpha=0.5)
         chosen = curves[(curves[SETTINGS] == pd.Series(dict(zip(SETTINGS, best, strict=True)))).all(axis=1)]
-        name = f"nearest: {best[0]}, standard deviation {best[1]:g}, learning rate {best[2]:g}"
+        name = f"nearest: {best[0]}, W~N(0, {best[1]:g}²), rate {best[2]:g}"
         ax.plot(chosen["step"], chosen["accuracy"], color=COLOURS["mlp"], linewidth=1.6, label=name)
-        ax.plot([], [], color=GREY, linewidth=0.5, label="the other settings of the grid")
-        ax.plot(printed["step"], printed["test_accuracy"], **PAPER, label="the paper's curve without BN")
+        ax.plot([], [], color=GREY, linewidth=0.5, label="the other settings")
+        ax.plot(printed["step"], printed["test_accuracy"], **PAPER, label="the paper's curve")
         ax.xaxis.set_major_formatter(THOUSANDS)
         ax.set_xlim(left=0)
     zoom.set_ylim(0.9, 0.985)
