@@ -50,7 +50,8 @@ def figure_1bc(percentiles: pd.DataFrame) -> Figure:
     first = percentiles[percentiles["seed"] == percentiles["seed"].min()]
     printed = paper.figure_1bc()
     for ax, network, letter in zip(axes, NAMES, "bc", strict=True):
-        for _, rows in percentiles[percentiles["network"] == network].groupby(["seed", "percentile"]):
+        others = percentiles[(percentiles["network"] == network) & ~percentiles["seed"].isin(first["seed"])]
+        for _, rows in others.groupby(["seed", "percentile"]):
             ax.plot(rows["fraction"], rows["value"], color=GREY, linewidth=0.4, alpha=0.4)
         ours, theirs = first[first["network"] == network], printed[printed["network"] == network]
         for percentile, rows in ours.groupby("percentile"):
