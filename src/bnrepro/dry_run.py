@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -122,8 +123,13 @@ def _images(data: DataConfig, config: RunConfig) -> tuple[int, int]:
             raise BadInput(f"{missing} is not there: put the tree of images there, or set data.folder or data_root")
         side, classes = PUBLISHED[data.name]
         return data.size or side, classes
-    found = tree.scan(Path(config.data_root) / data.folder, data)
-    if data.size:
-        return data.size, len(found.classes)
+    side, classes = _of_tree(Path(config.data_root) / data.folder, data.train, data.test)
+    return data.size or side, classes
+
+
+@cache  # many runs are asked about together
+def _of_tree(folder: Path, train: str, test: str) -> tuple[int, int]:
+    """Return the side of a tree's first image and the number of classes."""
+    found = tree.scan(folder, train, test)
     with Image.open(found.train.paths[0]) as image:
         return image.size[0], len(found.classes)

@@ -105,7 +105,7 @@ def _in_memory(train: Part, test: Part, classes: int) -> Source:
 
 def _tree(config: ImageFolderConfig, root: Path) -> Source:
     folder = tree_sources.folder(config, root)
-    found = tree.scan(folder, config)
+    found = tree.scan(folder, config.train, config.test)
     settings = f"{config.size} {config.damaged}"
     digest = hashlib.sha256("\n".join([settings, *found.listing()]).encode()).hexdigest()
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bnrepro.config import ImageFolderConfig
 from bnrepro.errors import BadInput
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"}
@@ -41,21 +40,21 @@ class Tree:
             yield f"{path.relative_to(self.folder).as_posix()} {stat.st_size} {stat.st_mtime_ns}"
 
 
-def scan(folder: Path, config: ImageFolderConfig) -> Tree:
-    """List a tree.
+def scan(folder: Path, train_name: str, test_name: str) -> Tree:
+    """List a tree whose splits lie in the folders ``train_name`` and ``test_name``.
 
     Raises:
         BadInput: a split is missing, there are fewer than two classes, one is empty or in one split only.
     """
-    found = {name: _classes(folder, name, key) for name, key in ((config.train, "train"), (config.test, "test"))}
-    train, test = (set(found[name]) for name in (config.train, config.test))
+    found = {name: _classes(folder, name, key) for name, key in ((train_name, "train"), (test_name, "test"))}
+    train, test = (set(found[name]) for name in (train_name, test_name))
     if train != test:
         alone = ", ".join(sorted(train ^ test)[:5])
-        raise BadInput(f"{folder}: {config.train} and {config.test} have different classes; in one only: {alone}")
+        raise BadInput(f"{folder}: {train_name} and {test_name} have different classes; in one only: {alone}")
     classes = sorted(train)
     if len(classes) < 2:
-        raise BadInput(f"{folder / config.train} has {len(classes)} class folder(s): two or more are needed")
-    splits = [_split(folder / name, found[name], classes) for name in (config.train, config.test)]
+        raise BadInput(f"{folder / train_name} has {len(classes)} class folder(s): two or more are needed")
+    splits = [_split(folder / name, found[name], classes) for name in (train_name, test_name)]
     return Tree(folder, classes, *splits)
 
 
