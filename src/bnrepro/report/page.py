@@ -22,7 +22,7 @@ from bnrepro.tables import HANDWRITTEN, Tables, experiment_of, present, read, re
 
 TITLES = {
     "mnist": "MNIST",
-    "random": "Random numbers: the exact statements",
+    "random": "Random numbers and counts: the exact statements, the appendix's table",
     "digits": "digits (8x8 pixels, not the paper's data)",
     "cifar10": "CIFAR-10: the Inception networks",
     "cifar10_jpeg": "CIFAR-10 as JPEG (not the original pixels): the Inception networks",
