@@ -155,6 +155,12 @@ def test_a_damaged_image_is_skipped_only_where_that_is_asked_for(
         data.load(config("data.damaged=skip"), root)
 
 
+def test_names_that_are_no_text_are_names(root: Path) -> None:
+    dog = root / "tree/train/dog"
+    Path(os.fsdecode(os.fsencode(dog) + b"/\xff\xfe.png")).write_bytes((dog / "0.png").read_bytes())
+    assert len(data.load(config(), root).train) == 7
+
+
 def one_class(tree: Path) -> None:
     for path in sorted(tree.glob("*/dog/*")):
         path.unlink()
@@ -175,6 +181,10 @@ def mixed_sizes(tree: Path) -> None:
     save(tree / "train/dog/2.png", 1, (20, 16))
 
 
+def a_link_to_nowhere(tree: Path) -> None:
+    (tree / "train/dog/link.png").symlink_to(tree / "gone.png")
+
+
 def no_test(tree: Path) -> None:
     (tree / "test").rename(tree / "validation")
 
@@ -186,6 +196,7 @@ def no_test(tree: Path) -> None:
         (only_in_test, "train and test have different classes; in one only: bird"),
         (an_empty_class, r"train/dog has no image \(.bmp"),
         (mixed_sizes, r"dog/2.png is 20 x 16 pixels, the first image 16 x 16: set data.size"),
+        (a_link_to_nowhere, r"dog/link.png does not decode as an image \(.*No such file"),
         (no_test, r"test is not there: put the images into .*test/<class>/"),
     ],
 )

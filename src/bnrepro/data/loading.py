@@ -107,7 +107,7 @@ def _tree(config: ImageFolderConfig, root: Path) -> Source:
     folder = tree_sources.folder(config, root)
     found = tree.scan(folder, config.train, config.test)
     settings = f"{config.size} {config.damaged}"
-    digest = hashlib.sha256("\n".join([settings, *found.listing()]).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join([settings, *found.listing()]).encode(errors="surrogateescape")).hexdigest()
 
     def build(aside: Path) -> list[str]:
         sides = set()

@@ -36,7 +36,7 @@ class Tree:
     def listing(self) -> Iterator[str]:
         """Describe every file by its name, size and time, so that a change of the tree is seen without reading it."""
         for path in [*self.train.paths, *self.test.paths]:
-            stat = path.stat()
+            stat = path.stat() if path.exists() else path.lstat()  # a link that leads nowhere is found when decoded
             yield f"{path.relative_to(self.folder).as_posix()} {stat.st_size} {stat.st_mtime_ns}"
 
 
@@ -63,7 +63,7 @@ def _classes(folder: Path, name: str, key: str) -> dict[str, list[Path]]:
     if not split.is_dir():
         raise BadInput(f"{split} is not there: put the images into {split}/<class>/, or set data.folder and data.{key}")
     return {
-        path.name: sorted(image for image in path.rglob("*") if image.suffix.lower() in SUFFIXES and image.is_file())
+        path.name: sorted(image for image in path.rglob("*") if image.suffix.lower() in SUFFIXES and not image.is_dir())
         for path in split.iterdir()
         if path.is_dir() and not path.name.startswith(".")
     }
