@@ -10,7 +10,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-machines report tensorboard lint clean
+.PHONY: help setup reproduce test test-slow report tensorboard lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,10 +42,10 @@ lint: $(INSTALLED) ## ruff and a strict type check
 test: lint ## lint, types and tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-machines: $(INSTALLED) ## slow tests: two processes under torchrun, and a Slurm of one node where it is installed
+test-slow: $(INSTALLED) ## the slow tests: torchrun, searches, and a Slurm of one node where it is installed
 	@if command -v sbatch slurmd munged > /dev/null; then tests/machines/slurm.sh start; \
 	else echo "no Slurm here (Debian: apt-get install slurm-wlm munge): its tests are skipped"; fi
-	$(BIN)/python -m pytest tests/machines -m "slow or not slow"; code=$$?; tests/machines/slurm.sh stop; exit $$code
+	$(BIN)/python -m pytest -m slow; code=$$?; tests/machines/slurm.sh stop; exit $$code
 
 clean: ## remove .venv and caches (runs/, data/ and results/ stay)
 	rm -rf .venv .mypy_cache .ruff_cache src/*.egg-info

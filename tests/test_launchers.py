@@ -64,6 +64,7 @@ def test_a_sweep_that_is_killed_and_given_again_ends_with_the_same_tables(tmp_pa
         pd.testing.assert_frame_equal(disturbed.read_metrics(), undisturbed.read_metrics(), check_exact=True)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_no_other_run(tmp_path: Path) -> None:
     jobs = ["-m", "hydra/launcher=local", "hydra.launcher.n_jobs=2", "network=mlp,mlp_bn", "steps=100000"]
     job = start(tmp_path, *jobs, "runtime.checkpoint_every=20")
@@ -88,6 +89,7 @@ def _parent(pid: int) -> int:
         return -1
 
 
+@pytest.mark.slow
 def test_a_search_asks_for_the_same_runs_again(tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     search = ["-m", "hydra/sweeper=search", "optim.lr=tag(log,interval(0.01,10))", "hydra.sweeper.n_trials=3"]

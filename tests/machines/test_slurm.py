@@ -1,4 +1,4 @@
-"""Sweeps on a real Slurm of one node, which ``make test-machines`` starts and stops (slurm.sh); skipped without it."""
+"""Sweeps on a real Slurm of one node, which ``make test-slow`` starts and stops (slurm.sh); skipped without it."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ CONF = Path("/run/bnrepro-slurm/slurm.conf")
 ENVIRONMENT = {**os.environ, "SLURM_CONF": str(CONF)}
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not CONF.exists(), reason="no Slurm was started: make test-machines"),
+    pytest.mark.skipif(not CONF.exists(), reason="no Slurm was started: make test-slow"),
 ]
 
 

@@ -23,6 +23,7 @@ from bnrepro.state import initial
 ROOT = Path(__file__).resolve().parents[2]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 MLP = ["data=digits", "seeds=[0,1]"]
+SYNCHRONISED = ["network=mlp_bn", "norm.synchronised=true", *MLP]
 SLOW = pytest.mark.slow
 INCEPTION = ["data=shapes", "data.train_images=200", "data.test_images=60", "data.train_examples=0"]
 INCEPTION += ["data.test_examples=0", "model.width=0.0625", "probes.activation_examples=20", "steps=6"]
@@ -71,7 +72,9 @@ def compare(ours: Record, one: Record, tolerance: float) -> None:
     [
         pytest.param(["network=mlp", *MLP], id="mlp"),
         pytest.param(["network=mlp_bn", "norm.synchronised=true", "norm.population=exact", *MLP], id="BN", marks=SLOW),
-        pytest.param(["network=mlp_bn", "norm.synchronised=true", "norm.population=moving", *MLP], id="moving"),
+        pytest.param(
+            ["network=mlp_bn", "norm.synchronised=true", "norm.population=moving", *MLP], id="moving", marks=SLOW
+        ),
         pytest.param(["network=inception", *INCEPTION], id="inception", marks=SLOW),  # dropout, LRN, augmentation
     ],
 )
@@ -82,6 +85,7 @@ def test_two_processes_train_what_one_does(overrides: list[str], tmp_path: Path)
     compare(ours, alone(tmp_path / "one", *overrides), tolerance=2e-5)
 
 
+@SLOW
 def test_without_synchronising_bn_is_over_each_share(tmp_path: Path) -> None:
     overrides = ["network=mlp_bn", *MLP, "steps=1"]
     ours, _ = together(tmp_path / "two", *overrides)
