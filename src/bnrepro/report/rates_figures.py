@@ -56,5 +56,5 @@ def _finished(figure: Figure, axes: list[Axes], table: pd.DataFrame, title: str)
     figure.legend(
         *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7.5, frameon=False
     )
-    figure.suptitle(f"{title}: {setting(table)}; mean and 95 % t interval", fontsize=9, x=0.01, ha="left")
+    figure.suptitle(f"{title}: {setting(table)}\nmean and 95 % t interval", fontsize=9, x=0.01, ha="left")
     return figure
