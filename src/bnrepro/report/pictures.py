@@ -42,8 +42,8 @@ class Picture:
 
 _OVER = "with and without BN, mean over the seeds and 95 % Student t interval, over"
 _CROSSES = (
-    "Crosses: seeds that diverged or ended at chance; a loss that is not finite counts as accuracy 0. Of a network that "
-    "still trains at an end of the grid, the range is at least what is given."
+    "Crosses: seeds that diverged or ended at chance; a loss that is not finite counts as accuracy 0. Of a network "
+    "that still trains at an end of the grid, the range is at least what is given."
 )
 TRAINED = [
     Picture(
