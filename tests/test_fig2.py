@@ -22,22 +22,26 @@ EXPERIMENTS = ("fig2", "fig2_base_rate", "fig2_equal_decay", "fig2_init", "fig2_
 NETWORKS = grid(["experiment=fig2", "scale=smoke", "data=shapes"])
 
 
+def run_small(root: Path, overrides: list[str]) -> Record:
+    few = ["data.train_images=320", "data.test_images=40", "data.train_examples=0", "data.test_examples=0", "steps=6"]
+    small = ["probes.evaluate_every=2", "probes.activation_examples=16", f"runs_root={root}", "runtime.device=cpu"]
+    has_bn = any(override.startswith("network=bn_") for override in overrides)
+    return run(load([*overrides, *few, *small, *(["norm.population_batches=2"] if has_bn else [])]))
+
+
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     root = tmp_path_factory.mktemp("fig2") / "runs"
-    few = ["data.train_images=320", "data.test_images=40", "data.train_examples=0", "data.test_examples=0", "steps=6"]
-    small = ["probes.evaluate_every=2", "probes.activation_examples=16", f"runs_root={root}", "runtime.device=cpu"]
-    made = [run(load([*job, *few, *small])) for job in NETWORKS]
-    base = ["experiment=fig2_base_rate", "scale=smoke", "data=shapes", "seeds=[0]", "data.held_out=40"]
-    made += [run(load([*base, *few, *small, f"optim.lr={lr}"])) for lr in (0.001, 0.01)]
-    slow = ["experiment=fig2_paper_rates", "scale=smoke", "data=shapes"]
-    made += [run(load([*slow, *few, *small, f"network={name}"])) for name in ("inception", "bn_baseline")]
-    alike = ["experiment=fig2_equal_decay", "scale=smoke", "data=shapes"]
-    made += [run(load([*alike, *few, *small, f"network={name}"])) for name in ("bn_x5", "bn_x30", "bn_x5_sigmoid")]
-    schemes = grid(["experiment=fig2_init", "scale=smoke", "data=shapes"])
-    made += [run(load([*job, *few, *small])) for job in schemes]
-    made.append(run(load(["experiment=fig2_samples", "scale=smoke", "data=shapes", *few, f"runs_root={root}"])))
-    return made
+    jobs = list(NETWORKS)
+    for experiment, settings in {
+        "fig2_base_rate": ["seeds=[0]", "data.held_out=40", "optim.lr=0.001,0.01"],
+        "fig2_paper_rates": ["network=inception,bn_baseline"],
+        "fig2_equal_decay": ["network=bn_x5,bn_x30,bn_x5_sigmoid"],
+        "fig2_init": [],
+        "fig2_samples": [],
+    }.items():
+        jobs += grid([f"experiment={experiment}", "scale=smoke", "data=shapes", *settings])
+    return [run_small(root, job) for job in jobs]
 
 
 def config(*overrides: str) -> RunConfig:

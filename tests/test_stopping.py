@@ -21,8 +21,15 @@ def settings(root: Path) -> list[str]:
     return ["scale=smoke", "data=digits", "runtime.device=cpu", f"runs_root={root}", *RUN]
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    return run(load(settings(tmp_path_factory.mktemp("alone")))).read_metrics()
+
+
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_a_run_with_a_checkpoint(signum: int, code: int, tmp_path: Path) -> None:
+def test_a_signal_ends_a_run_with_a_checkpoint(
+    signum: int, code: int, tmp_path: Path, undisturbed: pd.DataFrame
+) -> None:
     script = [sys.executable, str(ROOT / "scripts/train.py"), *settings(tmp_path / "runs")]
     command = [*script, "runtime.progress_seconds=0.1", "runtime.checkpoint_every=1000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -36,8 +43,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint(signum: int, code: int, tmp_path:
     assert record.status["status"] == "stopped"
     assert 0 < record.status["step"] < 1500
     resumed = run(load(settings(tmp_path / "runs")))
-    undisturbed = run(load(settings(tmp_path / "alone")))
-    pd.testing.assert_frame_equal(resumed.read_metrics(), undisturbed.read_metrics(), check_exact=True)
+    pd.testing.assert_frame_equal(resumed.read_metrics(), undisturbed, check_exact=True)
 
 
 def test_a_second_signal_ends_at_once() -> None:

@@ -151,9 +151,9 @@ def _what_differs(config: RunConfig) -> list[str]:
     if config.experiment in experiments():
         choices.append(f"experiment={config.experiment}")
     differing = ["study.name"] if config.study.name != "training" else []
-    if (CONFIGS / "data" / f"{config.data.name}.yaml").exists():
-        if _chosen(tuple(choices)).data.name != config.data.name:
-            differing.append("data.name")
+    known = (CONFIGS / "data" / f"{config.data.name}.yaml").exists()
+    if known and _chosen(tuple(choices)).data.name != config.data.name:
+        differing.append("data.name")
         choices.append(f"data={config.data.name}")
     ours, theirs = identity(config), _as_it_stands(tuple(choices))
     said = {"experiment", *differing}

@@ -12,7 +12,7 @@ from pathlib import Path
 from bnrepro import at_hand, results
 from bnrepro.at_hand import Banner
 from bnrepro.compose import cores, grid, load
-from bnrepro.config import TrainingConfig
+from bnrepro.config import RunConfig, TrainingConfig
 from bnrepro.errors import BadInput
 from bnrepro.record import Record
 from bnrepro.stopping import Stopped, StopRequest
@@ -35,10 +35,11 @@ TRAIN = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
 
 @dataclass(frozen=True)
 class Job:
-    """One run of an experiment: the overrides that a person would type, and the record they lead to."""
+    """One run of an experiment: the overrides that a person would type, and what they lead to."""
 
     experiment: str
     overrides: list[str]
+    config: RunConfig
     record: Record
 
     @property
@@ -124,7 +125,7 @@ def announce(jobs: list[Job]) -> None:
     from bnrepro.dry_run import cost_of
 
     for experiment in dict.fromkeys(job.experiment for job in jobs):
-        configs = [load(job.overrides) for job in jobs if job.experiment == experiment]
+        configs = [job.config for job in jobs if job.experiment == experiment]
         costs = [cost_of(config) for config in configs if isinstance(config.study, TrainingConfig)]
         line = f"  {experiment}: {len(configs)} runs"
         if costs:
@@ -140,7 +141,7 @@ def list_runs(jobs: list[Job]) -> int:
     from bnrepro.dry_run import describe
 
     for job in jobs:
-        print(describe(load(job.overrides), job.record), flush=True)
+        print(describe(job.config, job.record), flush=True)
     missing = [job for job in jobs if not job.record.ended]
     print(f"{len(jobs)} runs, {len(missing)} of them to go; nothing was started")
     return 0
@@ -179,7 +180,7 @@ def plan(scale: str, data_of: dict[str, str], device: str, runs_root: Path) -> l
     for experiment, data in data_of.items():
         for overrides in grid([f"experiment={experiment}", f"scale={scale}", f"data={data}"]):
             config = load([*overrides, f"runtime.device={device}", f"runs_root={runs_root}"])
-            jobs.append(Job(experiment, overrides, Record.of(config)))
+            jobs.append(Job(experiment, overrides, config, Record.of(config)))
     return jobs
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from bnrepro.claims.verdict import estimate
 from bnrepro.curves import smooth
 from bnrepro.errors import BadInput
 from bnrepro.record import Record
@@ -87,6 +86,8 @@ def _groups(rows: pd.DataFrame, keys: list[str]) -> Iterator[tuple[tuple[Any, ..
 
 
 def _row(settings: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
+    from bnrepro.claims.verdict import estimate  # loads scipy, which a run has no use for
+
     row = {**settings, "seeds": group["seed"].nunique(), "diverged": int(group["diverged"].sum())}
     for split in SPLITS:
         if split in group and group[split].notna().any():

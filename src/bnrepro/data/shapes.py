@@ -49,15 +49,15 @@ def _mask(shape: int, radius: float, angle: float, centre: NDArray[np.float64]) 
     a = 0.85 * radius  # half a square's side, for about a disc's area
     stripes = abs((x + radius) % (radius * 0.8) - radius * 0.4) - radius * 0.2
     inside = {
-        "disc": r - radius,
-        "ring": abs(r - 0.75 * radius) - 0.22 * radius,
-        "square": side - a,
-        "frame": abs(side - 0.8 * a) - 0.2 * a,
-        "triangle": np.maximum(y, 0.87 * abs(x) - 0.5 * y) - 0.6 * radius,
-        "cross": np.maximum(np.minimum(abs(x), abs(y)) - 0.28 * radius, side - radius),
-        "star": r - radius * (0.65 + 0.35 * np.cos(5 * np.arctan2(y, x))),
-        "crescent": np.maximum(r - radius, 0.8 * radius - np.hypot(x - 0.5 * radius, y)),
-        "bars": np.maximum(side - a, stripes),
-        "checks": np.maximum(side - a, np.where((x > 0) == (y > 0), -1.0, 1.0)),
-    }[CLASSES[shape]]
+        "disc": lambda: r - radius,
+        "ring": lambda: abs(r - 0.75 * radius) - 0.22 * radius,
+        "square": lambda: side - a,
+        "frame": lambda: abs(side - 0.8 * a) - 0.2 * a,
+        "triangle": lambda: np.maximum(y, 0.87 * abs(x) - 0.5 * y) - 0.6 * radius,
+        "cross": lambda: np.maximum(np.minimum(abs(x), abs(y)) - 0.28 * radius, side - radius),
+        "star": lambda: r - radius * (0.65 + 0.35 * np.cos(5 * np.arctan2(y, x))),
+        "crescent": lambda: np.maximum(r - radius, 0.8 * radius - np.hypot(x - 0.5 * radius, y)),
+        "bars": lambda: np.maximum(side - a, stripes),
+        "checks": lambda: np.maximum(side - a, np.where((x > 0) == (y > 0), -1.0, 1.0)),
+    }[CLASSES[shape]]()
     return np.asarray((0.5 - inside / _SOFT).clip(0, 1))
