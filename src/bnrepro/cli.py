@@ -21,6 +21,9 @@ from bnrepro.config import RunConfig
 from bnrepro.errors import BadInput
 from bnrepro.stopping import Stopped
 
+# what a value must be, by OmegaConf's name of its type
+KINDS = {"Float": "a number, such as 0.1", "Integer": "a whole number, such as 10", "bool": "true or false"}
+
 
 def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
     """Run ``task`` for each configuration that the command line names, and exit.
@@ -187,6 +190,9 @@ def _explain_key(cause: OmegaConfBaseException, key: str, first: str) -> str:
         return f"{key}: it needs a value"
     if "is not a ListConfig" in first:
         return f"{key}: it must be a list, such as [0,1,2]"
+    wrong = re.search(r"Value (.*) (?:of type .* could not be converted to|is not a valid) (Float|Integer|bool)", first)
+    if wrong:
+        return f"{key} is {wrong[1]}: it must be {KINDS[wrong[2]]}"
     return f"{key}: {first}"
 
 
