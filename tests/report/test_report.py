@@ -79,6 +79,21 @@ def made(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_what_was_spent_stands_above_the_runs(made: Path) -> None:
+    older = tables.read(made / "runs.csv").query("data == 'digits'")
+    rates = older.assign(experiment="higher_lr", study="training", seeds="0 1", replicas=26, steps=10_000, width=0.25)
+    study = older.assign(experiment="theory", study="exact", seconds=3600.0)
+    in_parts = rates.assign(seeds="2", replicas=13, train_examples=0, width=0.5)
+    whole = tables.read(made / "runs.csv")
+    tables.write(made / "runs.csv", pd.concat([whole, rates, in_parts, study], ignore_index=True))
+    sign(made)
+    results.refresh(made)
+    rows = [line.replace(" ", "") for line in (made / "README.md").read_text().splitlines()]
+    assert "|fig1,quick|1|3|–|–|60|50,000|–|9,000,000|0.0|" in rows
+    assert f"|higher_lr,quick|1|3|0.25,0.5|–|60|10,000|all|{39 * 60 * 10_000:,}|0.0|" in rows
+    assert "|theory,quick|1|3|–|–|–|–|–|–|1.0|" in rows
+
+
 class Page(html.parser.HTMLParser):
     """Collects what a browser would load, the tags, and the text."""
 
@@ -127,7 +142,7 @@ def test_the_pages_give_the_numbers_of_the_table(made: Path) -> None:
     for claim in claims.itertuples():
         (line,) = [line for line in lines if f"`{claim.id}`" in line and f"| {claim.data}, " in line]
         cells = [cell.strip() for cell in line.split("|")]
-        low, _, high = cells[5].partition(" to ")
+        low, _, high = ("-inf to inf" if cells[5] == "–" else cells[5]).partition(" to ")
         for written, value in ((cells[4], claim.ours), (low, claim.low), (high, claim.high)):
             assert float(written) == pytest.approx(value, rel=5e-3, abs=5e-5)
 

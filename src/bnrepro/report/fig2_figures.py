@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bnrepro import paper
 from bnrepro.claims.ablations import CHANGES, PRINTED, READINGS, SEVERAL, SINGLE, effect
@@ -33,9 +33,8 @@ def figure_2(accuracy: pd.DataFrame) -> Figure:
         by_seed = curves(accuracy, network)
         if by_seed.empty:
             continue
-        mean, low, high = _mean_and_range(by_seed)
-        ours.fill_between(by_seed.index, low, high, color=colour, alpha=0.2, linewidth=0)
-        ours.plot(by_seed.index, mean, line, color=colour, linewidth=1.3, label=name)
+        ours.plot(by_seed.index, by_seed, line, color=colour, linewidth=0.6, alpha=0.5)
+        ours.plot(by_seed.index, by_seed.mean(axis=1), line, color=colour, linewidth=1.5, label=name)
         reached = steps_to_inception(accuracy, network)
         if len(reached) and reached.notna().all():
             ours.plot(reached.mean(), level, "D", color=colour, markeredgecolor="white", markersize=6, zorder=5)
@@ -49,7 +48,7 @@ def figure_2(accuracy: pd.DataFrame) -> Figure:
     printed.set_ylim(0.4, 0.8)
     label(printed, "the paper's, ImageNet", "million steps")
     _legend(figure, ours, columns=4)
-    figure.suptitle(f"Figure 2: {setting(accuracy)}; mean and range of the seeds", fontsize=9, x=0.01, ha="left")
+    figure.suptitle(f"Figure 2: {setting(accuracy)}; thick the mean, thin each seed", fontsize=9, x=0.01, ha="left")
     return figure
 
 
@@ -59,13 +58,13 @@ def equal_decay(table: pd.DataFrame, accuracy: pd.DataFrame) -> Figure:
 
 
 def base_rate(table: pd.DataFrame) -> Figure:
-    """Draw held-out accuracy of Inception without BN over learning rates: each seed, and the mean."""
+    """Draw held-out accuracy of Inception without BN over learning rates: the mean, and a mark for each seed."""
     figure, (ax,) = canvas(4.8, 2.9)
     for column, name, marker in (("held_out_last", "at the end", "o"), ("held_out_best", "best", "^")):
         mean = table.groupby("lr")[column].mean()
         colour = COLOURS["mlp"] if column == "held_out_last" else GREY
-        ax.plot(mean.index, mean, "-", color=colour, linewidth=1.3, label=f"{name}, mean")
-        ax.plot(table["lr"], table[column], marker, color=colour, markersize=3.5, alpha=0.7)
+        ax.plot(mean.index, mean, "-", color=colour, linewidth=1.3, label=f"{name}: mean")
+        ax.plot(table["lr"], table[column], marker, color=colour, markersize=3.5, alpha=0.7, label=f"{name}: each seed")
     ax.set_xscale("log")
     ax.set_xticks(sorted(table["lr"].unique()))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
@@ -170,6 +169,7 @@ def ablations(table: pd.DataFrame) -> Figure:
             ax.plot([e.low, e.high], [place, place], color=COLOURS["mlp_bn"], linewidth=1.6)
             ax.plot(e.value, place, "s", color=COLOURS["mlp_bn"], markersize=5)
         ax.axvline(0, color="black", linewidth=0.7, linestyle=(0, (4, 2)))
+        ax.xaxis.set_major_locator(MaxNLocator(5))
         label(ax, words, "effect on the maximum accuracy")
     axes[0].set_yticks(places, list(CHANGES))
     figure.suptitle(f"The changes of Sec. 4.2.1, one by one: {setting(table)}", fontsize=9, x=0.01, ha="left")

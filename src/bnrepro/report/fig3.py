@@ -79,8 +79,7 @@ def small_inception(tables: Tables) -> list[dict[str, Any]]:
         return []
     by_network = dict(list(tables["small_inception"].groupby("network")["accuracy"]))
     return [
-        {"network": name, "seeds": len(by_network[network]), "theirs": paper.SMALL_INCEPTION[network]}
-        | vars(estimate(by_network[network]))
+        {"network": name, "theirs": paper.SMALL_INCEPTION[network], **vars(estimate(by_network[network]))}
         for network, name in SMALL.items()
         if network in by_network
     ]

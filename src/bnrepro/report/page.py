@@ -13,10 +13,11 @@ from bnrepro.claims.fig1 import chosen_rate
 from bnrepro.errors import BadInput
 from bnrepro.files import write_atomically, write_text
 from bnrepro.report import readme
-from bnrepro.report.cells import cell, interval, number
+from bnrepro.report.cells import cell, count, interval, number, percent
 from bnrepro.report.exact_statements import exact_statements
 from bnrepro.report.fig3 import base_rate, figure_3, inherited_rate, small_inception
 from bnrepro.report.pictures import INCEPTION, RANDOM, TRAINED, Picture
+from bnrepro.report.spent import spent
 from bnrepro.report.style import NAMES, png
 from bnrepro.tables import HANDWRITTEN, Tables, experiment_of, present, read, read_all
 
@@ -47,7 +48,7 @@ def build(results: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(cell=cell, number=number, embed=_embed, interval=interval)
+    environment.filters.update(cell=cell, number=number, embed=_embed, interval=interval, count=count, percent=percent)
     content = {"sections": sections, "citation": paper.CITATION, "dirty": bool(runs["dirty"].any())}
     write_text(results / "README.md", environment.get_template("readme.md.j2").render(content))
     readme.refresh(results.absolute().parent / "README.md", claims)
@@ -73,6 +74,7 @@ def _section(results: Path, data: str, claims: pd.DataFrame, runs: pd.DataFrame)
         "base_rate": base_rate(tables),
         "inherited_rate": inherited_rate(tables),
         "small_inception": small_inception(tables),
+        "spent": spent(made),
         "runs": made.to_dict("records"),
     }
 
