@@ -19,6 +19,7 @@ from bnrepro.config import (
     TrainingConfig,
 )
 from bnrepro.data import shapes, tree
+from bnrepro.data.loading import check_crop
 from bnrepro.errors import BadInput
 from bnrepro.models.counting import Counts, count
 from bnrepro.record import Record
@@ -104,6 +105,7 @@ def _examples(config: RunConfig) -> tuple[tuple[int, ...], int]:
     if isinstance(data, HandwrittenConfig):
         return (64 if isinstance(data, DigitsConfig) else 784,), 10
     side, classes = _images(data, config)
+    check_crop(data, config.augment.crop, side)
     side = config.augment.crop or side
     return (3, side, side), classes
 
@@ -129,7 +131,12 @@ def _images(data: DataConfig, config: RunConfig) -> tuple[int, int]:
 
 @cache  # many runs are asked about together
 def _of_tree(folder: Path, train: str, test: str) -> tuple[int, int]:
-    """Return the side of a tree's first image and the number of classes."""
+    """Return the side of the first image of a tree that can be opened, and the number of classes."""
     found = tree.scan(folder, train, test)
-    with Image.open(found.train.paths[0]) as image:
-        return image.size[0], len(found.classes)
+    for path in found.train.paths:
+        try:
+            with Image.open(path) as image:
+                return image.size[0], len(found.classes)
+        except (OSError, Image.DecompressionBombError):
+            continue  # what becomes of a damaged image is decided where all are decoded
+    raise BadInput(f"{folder}: no image of {train} can be opened; put images there that torchvision reads")

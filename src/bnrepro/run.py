@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 from bnrepro import checkpoint, data, distributed, probes, theory
-from bnrepro.config import RunConfig, SamplesConfig, StatisticsConfig, TrainingConfig
+from bnrepro.config import HandwrittenConfig, RunConfig, SamplesConfig, StatisticsConfig, TrainingConfig
 from bnrepro.data import Dataset
 from bnrepro.data.samples import samples
-from bnrepro.dry_run import describe
+from bnrepro.dry_run import cost_of, describe
 from bnrepro.errors import BadInput
 from bnrepro.events import Events
 from bnrepro.metrics import MetricsTable
@@ -47,6 +47,8 @@ def run(config: RunConfig) -> Record:
                 print(describe(config, record) if config.dry_run else nothing, flush=True)
             return record
         set_up_torch(config.runtime.threads)
+        if isinstance(config.study, TrainingConfig) and not isinstance(config.data, HandwrittenConfig):
+            cost_of(config)  # refuses a width, stem or crop that does not fit before any image is decoded
         dataset = _load(config, device) if theory.needs_data(config.study) else None
         if isinstance(config.study, TrainingConfig):
             assert dataset is not None

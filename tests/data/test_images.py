@@ -18,6 +18,7 @@ from bnrepro.config import DataConfig
 from bnrepro.data import Sampler, dataset, shapes
 from bnrepro.data.tree_sources import lay_out
 from bnrepro.errors import BadInput
+from bnrepro.run import run
 
 
 def config(*overrides: str) -> DataConfig:
@@ -43,6 +44,22 @@ def root(tmp_path: Path) -> Path:
 def only_cache(root: Path) -> Path:
     (folder,) = [path for path in (root / ".cache").iterdir() if path.is_dir()]
     return folder
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.width=0.001", "model.width is 0.001: it leaves no channel"),
+        ("model.stem=8", "images of 16 pixels are too small for it, it needs 32; take stem 2 or 4"),
+        ("augment.crop=20", "augment.crop is 20: the images of image_folder have 16 pixels; take fewer"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_images_are_decoded(override: str, message: str, root: Path) -> None:
+    tree = ["network=inception", "data=image_folder", "data.folder=tree", "data.test=test", f"data_root={root}"]
+    (root / "tree/train/cat/0.png").write_bytes(b"no image")  # not what is said first
+    with pytest.raises(BadInput, match=message):
+        run(load([*tree, override, f"runs_root={root / 'runs'}", "runtime.device=cpu"]))
+    assert sorted(path.name for path in root.iterdir()) == ["tree"]
 
 
 def test_a_tree_is_read_in_the_order_of_its_names(root: Path) -> None:
@@ -268,6 +285,14 @@ def test_a_linear_model_does_not_solve_shapes() -> None:
     (train, train_labels), (test, test_labels) = shapes.draw(3000, [0, 0]), shapes.draw(1000, [0, 1])
     model = RidgeClassifier(alpha=1e4).fit(train.reshape(3000, -1) / 255, train_labels)
     assert model.score(test.reshape(1000, -1) / 255, test_labels) < 0.5
+
+
+@pytest.mark.slow
+def test_a_small_network_learns_shapes_but_not_all_of_them(tmp_path: Path) -> None:
+    where = ["data=shapes", "runtime.device=cpu", f"runs_root={tmp_path}", "probes.activation_steps=0"]
+    record = run(load(["network=bn_x5", "scale=quick", "experiment=fig2", "seeds=[0]", "steps=2000", *where]))
+    accuracy = record.read_metrics().query("split == 'test' and metric == 'accuracy'")["value"]
+    assert 0.5 < accuracy.max() < 0.99
 
 
 def test_tiny_imagenets_archive_becomes_a_tree(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_dropout_drops_its_share_scales_the_rest_and_goes_on_where_it_was() -> N
 @pytest.mark.parametrize(
     ("overrides", "side", "message"),
     [
-        (("model.stem=8",), 16, "model.stem is 8: images of 16 pixels are too small for it, it needs 32"),
+        (("model.stem=8",), 16, "images of 16 pixels are too small for it, it needs 32; take stem 2 or 4"),
         (("model.width=0.01",), 32, "model.width is 0.01: it leaves no channel of 32; take 0.015625 or more"),
     ],
 )

@@ -57,8 +57,7 @@ def load(config: DataConfig, root: Path, crop: int = 0) -> Dataset:
     everything, test = examples(*source.train, config), examples(*source.test, config)
     if isinstance(config, ColourConfig):
         side = everything.images.shape[-1]
-        if crop > side:
-            raise BadInput(f"augment.crop is {crop}: the images of {config.name} have {side} pixels; take fewer")
+        check_crop(config, crop, side)
         seen = Examples(centre(everything.images, crop), everything.labels)
         centres = Examples(centre(test.images, crop), test.labels)
         tested = _first(_order(len(test)), config.test_examples, "test_examples")
@@ -72,6 +71,16 @@ def load(config: DataConfig, root: Path, crop: int = 0) -> Dataset:
 def _order(count: int) -> Tensor:
     """Return a fixed random order of ``count`` examples."""
     return torch.from_numpy(np.random.default_rng(HELD_OUT_SEED).permutation(count))
+
+
+def check_crop(config: DataConfig, crop: int, side: int) -> None:
+    """Refuse a crop of more pixels than the images have.
+
+    Raises:
+        BadInput: it has more.
+    """
+    if crop > side:
+        raise BadInput(f"augment.crop is {crop}: the images of {config.name} have {side} pixels; take fewer")
 
 
 def _first(order: Tensor, most: int, key: str) -> Tensor:

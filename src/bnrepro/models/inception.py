@@ -171,9 +171,11 @@ class Inception(Network):
         colours, side = shape[0], min(shape[1:])
         smallest = config.stem * SHRINK_AFTER_STEM
         if side < smallest:
+            fitting = [str(shrink) for shrink in sorted(STEMS) if shrink * SHRINK_AFTER_STEM <= side]
+            todo = f"take stem {' or '.join(fitting)}" if fitting else "no stem fits them: set data.size"
             raise BadInput(
                 f"model.stem is {config.stem}: images of {side} pixels are too small for it, "
-                f"it needs {smallest}; take a smaller stem of {sorted(STEMS)}"
+                f"it needs {smallest}; {todo}"
             )
         self.blocks = nn.ModuleDict({"stem": nn.Sequential()})
         channels = self._add_stem(STEMS[config.stem] if stem is None else stem, colours, norm, config)
