@@ -160,11 +160,11 @@ def test_the_grid_marks_the_nearest_setting() -> None:
     settings = [("binary", 0.05, 0.1, 0.02), ("grey", 0.05, 0.1, 0.03), ("grey", 0.05, 0.2, 0.01)]
     curves = pd.concat(
         pd.DataFrame({"step": printed["step"], "accuracy": printed["test_accuracy"] + shift}).assign(
-            encoding=encoding, init_std=std, lr=lr
+            encoding=encoding, init_std=std, lr=lr, data="mnist", scale="cpu"
         )
         for encoding, std, lr, shift in settings
     )
-    figure = figures.calibration_grid(pd.DataFrame([{"seeds": 3, "data": "mnist", "scale": "cpu"}]), curves)
+    figure = figures.calibration_grid(curves)
     marks = [[tuple(line.get_xydata()[0]) for line in ax.get_lines()] for ax in figure.axes]
     assert marks == [[], [(1.0, 0.0)]]  # in the grey map, at the second rate
 

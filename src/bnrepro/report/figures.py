@@ -95,7 +95,7 @@ def drift(drifts: pd.DataFrame) -> Figure:
     return figure
 
 
-def calibration_grid(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
+def calibration_grid(curves: pd.DataFrame) -> Figure:
     """Show the whole grid: distance of the network without BN from its printed curve, one map an encoding."""
     grid = calibration(curves)
     encodings = sorted(grid["encoding"].unique())
@@ -116,14 +116,21 @@ def calibration_grid(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
         ax.spines[:].set_visible(False)
         label(ax, f"pixels {encoding}", "learning rate")
     axes[0].set_ylabel("initial standard deviation of W", fontsize=9)
-    text = (
-        f"Calibration without BN: {setting(runs)}, {runs['seeds'].iloc[0]} seeds; RMS distance from the printed curve"
-    )
+    text = f"Calibration without BN: {setting(curves)}; RMS distance from the printed curve"
     figure.suptitle(text, fontsize=9, x=0.01, ha="left")
     return figure
 
 
-def calibration_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
+def calibrated(curves: pd.DataFrame) -> str:
+    """Say which settings are nearest to the printed curve, and how near."""
+    grid = calibration(curves)
+    texts = [
+        f"{row.encoding} pixels, {row.init_std:g} and {row.lr:g}: {row.rms:.4f}" for row in grid.head(3).itertuples()
+    ]
+    return f"The nearest (encoding, initial standard deviation, learning rate, distance): {'; '.join(texts)}."
+
+
+def calibration_curves(curves: pd.DataFrame) -> Figure:
     """Show the mean curve of every setting in grey, the nearest one in colour, over the printed curve."""
     figure, (whole, zoom) = canvas(7.2, 3.2, 2)
     best = tuple(calibration(curves)[SETTINGS].iloc[0])
@@ -144,7 +151,7 @@ def calibration_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     label(whole, "the whole range", "training steps", "test accuracy")
     label(zoom, "above 0.9", "training steps")
     figure.legend(*whole.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7.5, frameon=False)
-    text = f"Calibration without BN: {setting(runs)}, mean of {runs['seeds'].iloc[0]} seeds"
+    text = f"Calibration without BN: {setting(curves)}, mean over the seeds"
     figure.suptitle(text, fontsize=9, x=0.01, ha="left")
     return figure
 

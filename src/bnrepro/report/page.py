@@ -106,8 +106,8 @@ def _picture(results: Path, data: str, picture: Picture, tables: Tables, claims:
 
 
 def _settings(runs: pd.DataFrame) -> dict[str, Any] | None:
-    """Return the settings of Figure 1's runs."""
-    rows = runs[(runs["experiment"] == "fig1") & (runs["network"] == "mlp")]
+    """Return the settings of Figure 1's runs on MNIST, which were fitted."""
+    rows = runs[(runs["experiment"] == "fig1") & (runs["network"] == "mlp") & (runs["data"] == "mnist")]
     return None if rows.empty else dict(rows.iloc[0])
 
 

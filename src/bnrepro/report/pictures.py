@@ -75,18 +75,18 @@ TRAINED = [
     ),
     Picture(
         "fig1_calibrate_grid",
-        ("fig1_calibrate", "fig1_calibrate_curves"),
+        ("fig1_calibrate_curves",),
         figures.calibration_grid,
         "The settings that the paper does not give: root mean square distance between the mean test accuracy of the "
-        "network without BN and its printed curve, both read every 4,090 steps and joined by straight lines, as the "
-        "print is. The square marks the nearest setting, which Figure 1 uses. Three seeds: the distance of such a mean "
-        "curve varies by about 0.001 with the choice of seeds. Darker is nearer, on a logarithmic scale. A first "
-        "measure, point by point (column rms of fig1_calibrate.csv), took the print's straight lines for accuracies "
-        "and so preferred slower settings.",
+        "network without BN and its printed curve, ours joined by straight lines between the print's evaluations, as "
+        "the print is. The square marks the nearest setting, which Figure 1 uses. Darker is nearer, on a logarithmic "
+        "scale. A first measure, at every point, took the print's straight lines for accuracies and so preferred "
+        "slower settings.",
+        found=figures.calibrated,
     ),
     Picture(
         "fig1_calibrate_curves",
-        ("fig1_calibrate", "fig1_calibrate_curves"),
+        ("fig1_calibrate_curves",),
         figures.calibration_curves,
         "The curves behind the grid.",
     ),

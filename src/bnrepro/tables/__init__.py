@@ -8,7 +8,15 @@ from collections.abc import Callable
 
 from bnrepro.record import Record
 from bnrepro.tables.base import HANDWRITTEN, RANDOM, Tables, data_of, present, rank, read, read_all, runs, write
-from bnrepro.tables.fig1 import calibration, fig1, fig1_calibrate, fig1_tuned, rms_to_paper, theory
+from bnrepro.tables.fig1 import (
+    calibration,
+    fig1,
+    fig1_calibrate,
+    fig1_tuned,
+    rms_point_by_point,
+    rms_to_paper,
+    theory,
+)
 from bnrepro.tables.fig2 import (
     ablations,
     ensemble,
@@ -48,6 +56,7 @@ __all__ = [
     "rank",
     "read",
     "read_all",
+    "rms_point_by_point",
     "rms_to_paper",
     "runs",
     "small_inception",
