@@ -36,7 +36,7 @@ def test_digits_from_nothing_to_a_report_and_no_work_the_second_time(tmp_path: P
     assert set(judged["id"].str.partition("-")[0]) == {"fig1a", "fig1b", "fig1c"}
     assert set(judged["data"]) == {"digits"}
     assert set(judged["scale"]) == {"smoke"}
-    assert set(judged["seeds"]) == {3}
+    assert set(judged.loc[judged["id"] != "fig1a-faster", "seeds"]) == {3}  # in seconds nothing is learned without BN
     assert "digits" in (results / "report.html").read_text()
     assert "digits" in (results / "README.md").read_text()
     listed = tables.read(results / "runs.csv")

@@ -32,8 +32,8 @@ def test_runs_that_differ_in_their_seeds_alone_are_one_row(folder: Path) -> None
     table = sweep.summary(sweep.records([folder]))
     assert table.columns[:4].tolist() == ["network", "optim.lr", "seeds", "diverged"]
     assert set(zip(table["network"], table["optim.lr"], strict=True)) == {
-        ("mlp", 0.1),
-        ("mlp_bn", 0.1),
+        ("mlp", 0.14),
+        ("mlp_bn", 0.14),
         ("mlp", 0.01),
         ("mlp", 1.0),
     }

@@ -186,7 +186,7 @@ def _explain_key(cause: OmegaConfBaseException, key: str, first: str) -> str:
     if " not in " in first or "not in struct" in first:
         keys = _keys_beside(cause)
         return f"unknown key {key}" + (f"; allowed here: {', '.join(keys)}" if keys else "")
-    if "is not Optional" in first:
+    if "is not Optional" in first or "NoneType is not a subclass" in first:
         return f"{key}: it needs a value"
     if "is not a ListConfig" in first:
         return f"{key}: it must be a list, such as [0,1,2]"

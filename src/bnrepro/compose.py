@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
@@ -79,7 +80,7 @@ def _check_network(config: RunConfig) -> None:
     known = sorted(path.stem for path in (CONFIGS / "network").glob("*.yaml"))
     if config.network not in known:
         raise BadInput(f"network is {config.network!r}; allowed: {', '.join(known)}")
-    named = str(_chosen((f"network={config.network}",)).norm.name)
+    named = str(_composed((f"network={config.network}",)).norm.name)
     if config.norm.name != named:
         raise BadInput(
             f"norm is {config.norm.name}, but network={config.network} has norm={named}; "
@@ -147,29 +148,31 @@ def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
 
 def _what_differs(config: RunConfig) -> list[str]:
     """List the settings that differ from those of the experiment, network and scale as they stand in configs/."""
-    choices = [f"network={config.network}", f"scale={config.scale}", f"study={config.study.name}"]
+    chosen = [f"network={config.network}", f"scale={config.scale}", f"study={config.study.name}"]
     if config.experiment in experiments():
-        choices.append(f"experiment={config.experiment}")
+        chosen.append(f"experiment={config.experiment}")
     differing = ["study.name"] if config.study.name != "training" else []
     known = (CONFIGS / "data" / f"{config.data.name}.yaml").exists()
-    if known and _chosen(tuple(choices)).data.name != config.data.name:
+    if known and _composed(tuple(chosen)).data.name != config.data.name:
         differing.append("data.name")
-        choices.append(f"data={config.data.name}")
-    ours, theirs = identity(config), _as_it_stands(tuple(choices))
+        chosen.append(f"data={config.data.name}")
+    ours, theirs = identity(config), _as_it_stands(tuple(chosen))
     said = {"experiment", *differing}
     differing += [key for key in ours if key not in said and ours[key] != theirs.get(key)]
-    short = {key: key.removesuffix(".name").rpartition(".")[2] for key in differing}
-    return [f"{short[key]}={_word(ours[key])}" for key in differing if not key.startswith("runtime.")]
+    short = {key: key.removesuffix(".name").rpartition(".")[2] for key in ours}
+    taken = Counter(short.values())
+    words = {key: word if taken[word] == 1 else key for key, word in short.items()}
+    return [f"{words[key]}={_word(ours[key])}" for key in differing if key != "runtime.device"]
 
 
 @cache
-def _chosen(choices: tuple[str, ...]) -> DictConfig:
-    return _compose(list(choices))
+def _composed(overrides: tuple[str, ...]) -> DictConfig:
+    return _compose(list(overrides))
 
 
 @cache
-def _as_it_stands(choices: tuple[str, ...]) -> dict[str, Any]:
-    plain = OmegaConf.to_object(_chosen(choices))
+def _as_it_stands(overrides: tuple[str, ...]) -> dict[str, Any]:
+    plain = OmegaConf.to_object(_composed(overrides))
     assert isinstance(plain, RunConfig)
     return identity(plain)
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from bnrepro.config import ProbesConfig, RunConfig, StatisticsConfig
+from bnrepro.curves import PERCENTILES
 from bnrepro.data import Dataset, Examples, centre
 from bnrepro.evaluate import Population, evaluate
 from bnrepro.norm import batch_statistics
 from bnrepro.state import State
 
-PERCENTILES = (15, 50, 85)  # Fig. 1b,c
 CHANNELS = 16  # of a block, where not all are watched
 MOST = 2**18  # values that a percentile is taken of
 WATCHED_SEED = 20150211  # fixed, so that every network and seed is watched on the same examples

@@ -3,7 +3,7 @@
 runs/<experiment>/<name>-<hash of the config>/
     config.json       every setting
     provenance.json   commit, versions, device, data; where it was resumed by others, from which step
-    status.json       running, finished, diverged or failed; the step; the seconds spent
+    status.json       running, stopped, finished, diverged or failed; the step; the seconds spent
     metrics.parquet   long form: run, seed, lr, step, split, layer, unit, metric, value
     predictions.parquet  where it is asked for: example, label, crops, class, probability
     checkpoint.pt     the state of the run (checkpoint.py)
@@ -81,6 +81,15 @@ class Record:
     def ended(self) -> bool:
         """Whether the run went through all its steps."""
         return self.status["status"] in FINAL and self.metrics.exists()
+
+    def verify(self) -> None:
+        """Read what a run that has ended left, so that a damaged record is not taken for a finished one.
+
+        Raises:
+            BadInput: a file is missing or damaged.
+        """
+        if not self.config or self.read_metrics().empty:
+            raise BadInput(f"{self.folder} holds nothing; remove it to make the run anew")
 
     @property
     def held(self) -> bool:

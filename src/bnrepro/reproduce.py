@@ -97,12 +97,10 @@ def reproduce(
         print(f"nothing to do: every run is finished and {target} holds its results", flush=True)
         failed = []
     else:
-        for name in data_of:
-            write_tables(target, jobs, name)
+        publish(target, jobs, list(data_of))
         announce(missing)
-        failed = run_all(missing, min(cores(), 8), lambda job: write_tables(target, jobs, job.experiment))
+        failed = run_all(missing, min(cores(), 8), lambda job: publish(target, jobs, [job.experiment]))
         if results.begun(target):
-            results.refresh(target)
             print(f"results are in {target}: report.html, README.md, claims.csv", flush=True)
     for job, code in failed:
         print(f"failed with exit code {code}: {job.command}", file=sys.stderr)
@@ -113,11 +111,16 @@ def reproduce(
     return 1 if failed else 0
 
 
-def write_tables(target: Path, jobs: list[Job], experiment: str) -> None:
-    """Write an experiment's tables if all its runs have ended, so that what comes after cannot lose them."""
-    of_it = [job for job in jobs if job.experiment == experiment]
-    if all(job.record.ended for job in of_it):
-        results.add(target, experiment, [job.record for job in of_it], [job.command for job in of_it])
+def publish(target: Path, jobs: list[Job], experiments: list[str]) -> None:
+    """Write the tables of those whose runs have all ended, and the report: what comes after cannot lose them."""
+    written = False
+    for experiment in experiments:
+        of_it = [job for job in jobs if job.experiment == experiment]
+        if all(job.record.ended for job in of_it):
+            results.add(target, experiment, [job.record for job in of_it], [job.command for job in of_it])
+            written = True
+    if written:
+        results.refresh(target)
 
 
 def announce(jobs: list[Job]) -> None:
@@ -169,8 +172,12 @@ def choose_data(
         if names:
             found, banner = at_hand.images(images, scale) if needs_images else at_hand.handwritten(data)
             banners += [banner] if banner else []
-            # only MNIST's curves can be compared with the printed ones
-            chosen |= {name: found for name in names if found == "mnist" or name != "fig1_calibrate"}
+            if found != "mnist" and "fig1_calibrate" in names:
+                print(
+                    "fig1_calibrate is left out: only MNIST's curves can be compared with the printed ones", flush=True
+                )
+                names.remove("fig1_calibrate")
+            chosen |= dict.fromkeys(names, found)
     return {name: chosen[name] for name in experiments if name in chosen}, banners
 
 
@@ -193,11 +200,10 @@ def run_all(jobs: list[Job], processes: int, after: Callable[[Job], None]) -> li
         Stopped: a signal came; the jobs were given it and have ended with checkpoints.
     """
     printing, writing = threading.Lock(), threading.Lock()
-    left = len(jobs)
     running: set[subprocess.Popen[str]] = set()
+    broken: list[Job] = []
 
     def run_one(job: Job) -> int:
-        nonlocal left
         if stop.came():
             return 0
         where = [f"runs_root={job.record.folder.parents[1]}", "hydra.mode=RUN"]
@@ -215,9 +221,10 @@ def run_all(jobs: list[Job], processes: int, after: Callable[[Job], None]) -> li
                     print(line, end="", flush=True)
         running.discard(process)
         with printing:
-            left -= 1
             if process.returncode and not stop.came():
+                broken.append(job)
                 print(f"FAILED with exit code {process.returncode}: {job.command}", flush=True)
+            left = sum(not other.record.ended for other in jobs if other not in broken)
             print(f"{left} of {len(jobs)} runs to go", flush=True)
         with writing:
             after(job)

@@ -20,7 +20,7 @@ from bnrepro.errors import BadInput
 from bnrepro.files import write_text
 from bnrepro.record import Record
 
-SUMS = "SHA256SUMS"
+SUMS = tables.SUMS
 
 
 def add(results: Path, experiment: str, records: list[Record], commands: list[str]) -> None:
@@ -59,8 +59,10 @@ def hold(results: Path, records: list[Record]) -> bool:
         listed = _runs(results)
     except BadInput:
         return False
-    files = ("claims.csv", "README.md", "report.html")
-    if listed is None or not all((results / name).exists() for name in files):
+    files = [results / name for name in ("claims.csv", "report.html", "README.md")]
+    if listed is None or not all(path.exists() for path in files):
+        return False
+    if tables.fingerprint(results) not in files[-1].read_text(encoding="utf-8"):  # stopped before the report was made
         return False
     return {record.folder.name for record in records} <= set(listed["run"])
 

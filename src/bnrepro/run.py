@@ -43,6 +43,8 @@ def run(config: RunConfig) -> Record:
     with distributed.together(device):
         if config.dry_run or record.ended:
             if distributed.rank() == 0:
+                if record.ended:
+                    record.verify()
                 nothing = f"{record.name}: {record.status['status']} already, nothing to do"
                 print(describe(config, record) if config.dry_run else nothing, flush=True)
             return record
@@ -53,11 +55,15 @@ def run(config: RunConfig) -> Record:
         if isinstance(config.study, TrainingConfig):
             assert dataset is not None
             state = initial(config, dataset, device)
-            with record.locked() if distributed.rank() == 0 else nullcontext():
-                _train(config, record, dataset, state, device)
+            first = distributed.rank() == 0
+            with record.locked() if first else nullcontext():
+                # another process may have ended it before this one had the lock
+                if not distributed.any_says(first and record.ended, device):
+                    _train(config, record, dataset, state, device)
         else:
             with record.locked():
-                _measure(config, record, dataset, device)
+                if not record.ended:
+                    _measure(config, record, dataset, device)
     return record
 
 

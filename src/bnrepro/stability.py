@@ -26,6 +26,10 @@ class Drift:
     median: Floats
     spread: Floats
 
+    def of(self, measure: str) -> Floats:
+        """Return ``median_drift`` or ``spread_drift``, as the columns of the tables are called."""
+        return {"median_drift": self.median, "spread_drift": self.spread}[measure]
+
     def typical(self) -> int:
         """Return the unit in the middle of its layer: its median drift is the (lower) median of all."""
         order = np.argsort(np.where(np.isnan(self.median), np.inf, self.median), kind="stable")

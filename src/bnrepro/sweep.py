@@ -92,6 +92,6 @@ def _row(settings: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
     for split in SPLITS:
         if split in group and group[split].notna().any():
             e = estimate(group[split])
-            low, high = (e.low, e.high) if e.seeds > 1 else (None, None)
+            low, high = (max(e.low, 0.0), min(e.high, 1.0)) if e.seeds > 1 else (None, None)  # an accuracy lies there
             row |= {split: e.value, f"{split}_low": low, f"{split}_high": high}
     return row

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import pandas as pd
 
 from bnrepro import paper
@@ -28,28 +27,28 @@ def _curves(accuracy: pd.DataFrame, network: str) -> pd.DataFrame:
 def steps_to_baseline(accuracy: pd.DataFrame) -> pd.Series:
     """Return, per seed, the share of training after which BN reaches the other network's final accuracy.
 
-    Both curves are smoothed over five evaluations. A seed has no number where BN never gets there, or where the
-    network without BN has not left chance: to reach that is no gain.
+    Both curves are smoothed over five evaluations. A seed on which BN never gets there has no number; one on which the
+    network without BN has not left chance is left out: to reach that is no gain.
     """
     baseline, with_bn = smooth(_curves(accuracy, BASELINE)), smooth(_curves(accuracy, WITH_BN))
-    last = baseline.index.max()
-    reached = {}
+    last, reached = baseline.index.max(), {}
     for seed in baseline.columns.intersection(with_bn.columns):
         final = baseline[seed].iloc[-1]
-        steps = with_bn.index[with_bn[seed] >= final - ROUNDING]
-        reached[seed] = steps.min() / last if final > UNTRAINED else np.nan
+        if final > UNTRAINED:
+            reached[seed] = with_bn.index[with_bn[seed] >= final - ROUNDING].min() / last
     return pd.Series(reached, dtype=float)
 
 
 def faster(accuracy: pd.DataFrame) -> Outcome:
-    """fig1a-faster. Where seeds have no number it is inconclusive at best, and where none has one not reproduced."""
+    """fig1a-faster. Where a seed has no number it is inconclusive at best; where BN never gets there not reproduced."""
     shares = steps_to_baseline(accuracy)
+    seeds = accuracy["seed"].nunique()
     e = estimate(shares)
     verdict = ratio(e, no_effect=1.0, paper=paper.STEPS_TO_BASELINE / paper.STEPS)
-    if shares.isna().any():
+    if e.seeds < seeds:
         verdict = "not reproduced" if e.seeds == 0 and len(shares) >= FEWEST_SEEDS else "inconclusive"
-    counted = "" if shares.notna().all() else f"; {e.seeds} of {len(shares)} seeds train without BN and get there"
-    return Outcome(e, verdict, counted)
+    left = f"; of {seeds} seeds the network without BN trains on {len(shares)}, and BN gets there on {e.seeds}"
+    return Outcome(e, verdict, left if e.seeds < seeds else "")
 
 
 def _gap(baseline: pd.Series, with_bn: pd.Series) -> Outcome:
@@ -146,12 +145,12 @@ def _drift_later(percentiles: pd.DataFrame, network: str, measure: str) -> pd.Se
     for seed, rows in percentiles[percentiles["network"] == network].groupby("seed"):
         bands = rows.pivot(index="fraction", columns="percentile", values="value")
         moved = _drift_of(bands, LATER)
-        drifts[seed] = float(getattr(moved, measure.removesuffix("_drift"))[0])
+        drifts[seed] = float(moved.of(measure)[0])
     return pd.Series(drifts, dtype=float)
 
 
 def _printed(network: str, measure: str, start: float = 0.0) -> float:
-    return float(getattr(printed_drift(network, start), measure.removesuffix("_drift"))[0])
+    return float(printed_drift(network, start).of(measure)[0])
 
 
 def _printed_ratio(measure: str, start: float = 0.0) -> float:

@@ -41,7 +41,9 @@ class Sampler:
         stream: int = ORDER,
     ) -> None:
         if batch_size > len(train):
-            raise BadInput(f"batch_size is {batch_size}: there are {len(train)} training examples, take fewer")
+            raise BadInput(
+                f"batch_size is {batch_size}: there are {len(train)} training examples, take {len(train)} or fewer"
+            )
         self.train = train
         self.batch_size = batch_size
         self.generators = [generator(seed, stream) for seed in seeds]

@@ -27,6 +27,13 @@ def figure_1a(accuracy: pd.DataFrame) -> Figure:
             colour = COLOURS[str(network)]
             ax.fill_between(by_seed.index, low, high, color=colour, alpha=0.25, linewidth=0)
             ax.plot(by_seed.index, mean, color=colour, linewidth=1.4, label=f"{NAMES[str(network)]}{how[str(network)]}")
+            if on_mnist:
+                at = paper.EVALUATIONS[str(network)]
+                there = np.interp(at, by_seed.index, mean)
+                read = "read where the print's lines bend" if network == "mlp" else None
+                ax.plot(
+                    at, there, ":o", color=colour, linewidth=0.8, markersize=3.5, markerfacecolor="white", label=read
+                )
         for network, printed in paper.figure_1a().groupby("network"):
             name = f"the paper's {NAMES[str(network)]}" + ("" if on_mnist else " (on MNIST)")
             style = {**PAPER, "color": DARK[str(network)]}
@@ -85,7 +92,7 @@ def drift(drifts: pd.DataFrame) -> Figure:
         for network, rows in last.groupby("network"):
             colour = COLOURS[str(network)]
             ax.hist(rows[column], bins=bins, density=True, color=colour, alpha=0.55, label=NAMES[str(network)])
-            ax.axvline(float(getattr(printed_drift(str(network)), measure)[0]), color=colour, linestyle=(0, (4, 2)))
+            ax.axvline(float(printed_drift(str(network)).of(column)[0]), color=colour, linestyle=(0, (4, 2)))
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
         label(ax, "", f"drift of the {measure}, in mean spreads", "density of sigmoids" if measure == "median" else "")
@@ -122,12 +129,19 @@ def calibration_grid(curves: pd.DataFrame) -> Figure:
 
 
 def calibrated(curves: pd.DataFrame) -> str:
-    """Say which settings are nearest to the printed curve, and how near."""
+    """Say which settings are nearest to the printed curve, and how near, by each measure."""
     grid = calibration(curves)
-    texts = [
-        f"{row.encoding} pixels, {row.init_std:g} and {row.lr:g}: {row.rms:.4f}" for row in grid.head(3).itertuples()
-    ]
-    return f"The nearest (encoding, initial standard deviation, learning rate, distance): {'; '.join(texts)}."
+
+    def nearest(measure: str, count: int) -> str:
+        rows = grid.sort_values(measure, kind="stable").head(count).to_dict("records")
+        texts = [f"{r['encoding']} {r['init_std']:g}, {r['lr']:g}: {r[measure]:.4f}" for r in rows]
+        return "; ".join(texts)
+
+    return (
+        f"The nearest (encoding, initial standard deviation, learning rate: distance) are {nearest('rms', 3)}. "
+        f"From the first bend on alone: {nearest('rms_from_first_bend', 5)}. "
+        f"At every point: {nearest('point_by_point', 2)}."
+    )
 
 
 def calibration_curves(curves: pd.DataFrame) -> Figure:
@@ -166,7 +180,8 @@ def tuned(table: pd.DataFrame) -> Figure:
             mean, low, high = mean_and_band(by_seed)
             name = f"{NAMES[str(network)]}, {'held-out' if split == 'held_out' else 'test'}"
             for ax in axes:
-                ax.fill_between(by_seed.index, low, high, color=colour, alpha=0.2, linewidth=0)
+                within = np.clip(low, 0, 1), np.clip(high, 0, 1)  # an accuracy lies there
+                ax.fill_between(by_seed.index, *within, color=colour, alpha=0.2, linewidth=0)
                 ax.plot(
                     by_seed.index, mean, style, marker=marker, markersize=3.5, color=colour, linewidth=1.2, label=name
                 )

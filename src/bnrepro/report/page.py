@@ -19,7 +19,7 @@ from bnrepro.report.fig3 import base_rate, figure_3, inherited_rate, small_incep
 from bnrepro.report.pictures import INCEPTION, RANDOM, TRAINED, Picture
 from bnrepro.report.spent import spent
 from bnrepro.report.style import NAMES, png
-from bnrepro.tables import HANDWRITTEN, Tables, experiment_of, present, read, read_all
+from bnrepro.tables import HANDWRITTEN, Tables, experiment_of, fingerprint, present, read, read_all
 
 TITLES = {
     "mnist": "MNIST",
@@ -49,10 +49,15 @@ def build(results: Path) -> None:
         lstrip_blocks=True,
     )
     environment.filters.update(cell=cell, number=number, embed=_embed, interval=interval, count=count, percent=percent)
-    content = {"sections": sections, "citation": paper.CITATION, "dirty": bool(runs["dirty"].any())}
-    write_text(results / "README.md", environment.get_template("readme.md.j2").render(content))
+    content = {
+        "sections": sections,
+        "citation": paper.CITATION,
+        "dirty": bool(runs["dirty"].any()),
+        "fingerprint": fingerprint(results),
+    }
     readme.refresh(results.absolute().parent / "README.md", claims)
     write_text(results / "report.html", environment.get_template("page.html.j2").render(content))
+    write_text(results / "README.md", environment.get_template("readme.md.j2").render(content))  # last: all is made
 
 
 def _section(results: Path, data: str, claims: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import stats
 
+from bnrepro.claims.verdict import CONFIDENCE
 from bnrepro.stability import Floats
 
 COLOURS = {"mlp": "#D55E00", "mlp_bn": "#0072B2"}  # Okabe & Ito's vermilion and blue: safe for colour-blind readers
@@ -50,7 +51,7 @@ def mean_and_band(by_seed: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
     mean, n = values.mean(axis=1), values.shape[1]
     if n < 2:
         return mean, mean, mean
-    half = stats.t.ppf(0.975, n - 1) * values.std(axis=1, ddof=1) / np.sqrt(n)
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std(axis=1, ddof=1) / np.sqrt(n)
     return mean, mean - half, mean + half
 
 

@@ -7,7 +7,20 @@ Every row names its data and scale. A table belongs to one data set and one expe
 from collections.abc import Callable
 
 from bnrepro.record import Record
-from bnrepro.tables.base import HANDWRITTEN, RANDOM, Tables, data_of, present, rank, read, read_all, runs, write
+from bnrepro.tables.base import (
+    HANDWRITTEN,
+    RANDOM,
+    SUMS,
+    Tables,
+    data_of,
+    fingerprint,
+    present,
+    rank,
+    read,
+    read_all,
+    runs,
+    write,
+)
 from bnrepro.tables.fig1 import (
     calibration,
     fig1,
@@ -34,6 +47,7 @@ __all__ = [
     "BUILDERS",
     "HANDWRITTEN",
     "RANDOM",
+    "SUMS",
     "Tables",
     "ablations",
     "calibration",
@@ -49,6 +63,7 @@ __all__ = [
     "fig2_init",
     "fig2_paper_rates",
     "fig2_samples",
+    "fingerprint",
     "higher_lr",
     "higher_lr_inception",
     "initial_scale",

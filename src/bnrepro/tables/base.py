@@ -1,5 +1,6 @@
 """What all tables have: the labels of their rows, the list of the runs behind them, their files."""
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from bnrepro.errors import BadInput
 from bnrepro.files import write_atomically
 from bnrepro.record import Record
 
+SUMS = "SHA256SUMS"
 Tables = dict[str, pd.DataFrame]
 SETTINGS = {  # columns of runs.csv and of the calibration: what a run was
     "network": "network",
@@ -39,6 +41,11 @@ def rank(data: str) -> str:
 def present(results: Path) -> list[str]:
     """List the data sets that have tables in ``results``, in the report's order."""
     return sorted({path.parent.name for path in results.glob("*/*.csv")}, key=rank)
+
+
+def fingerprint(results: Path) -> str:
+    """Return the beginning of the SHA-256 of SHA256SUMS, which stands for all tables."""
+    return hashlib.sha256((results / SUMS).read_bytes()).hexdigest()[:16]
 
 
 def data_of(record: Record) -> str:
@@ -84,7 +91,7 @@ def _each(values: Iterable[Any]) -> Any:
     return different[0] if len(different) == 1 else ", then ".join(map(str, different))
 
 
-def settings(record: Record) -> dict[str, str]:
+def settings(record: Record) -> dict[str, Any]:
     """Return what a run was; empty where a setting is not its data set's or network's."""
     config = record.config
     return {column: config.get(key, "") for column, key in SETTINGS.items()}
