@@ -26,7 +26,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 reproduce: $(INSTALLED) ## run the experiments of a scale, judge the claims, write results/
-	$(BIN)/python scripts/reproduce.py $(if $(SCALE),--scale $(SCALE)) $(if $(DATA),--data $(DATA)) $(if $(IMAGES),--images $(IMAGES)) $(if $(EXPERIMENT),--experiment $(EXPERIMENT)) $(if $(filter 1 yes true,$(DRY_RUN)),--dry-run)
+	$(BIN)/python scripts/reproduce.py $(if $(SCALE),--scale $(SCALE)) $(if $(DATA),--data $(DATA)) $(if $(IMAGES),--images $(IMAGES)) $(if $(EXPERIMENT),--experiment $(EXPERIMENT)) $(if $(filter-out 0 no false,$(DRY_RUN)),--dry-run)
 
 report: $(INSTALLED) ## build the figures, results/README.md and results/report.html from the committed tables
 	$(BIN)/python scripts/report.py

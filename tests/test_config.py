@@ -151,6 +151,12 @@ def test_every_experiment_composes_at_every_scale(experiment: str, scale: str) -
     assert experiment in experiments()
 
 
+def test_a_run_is_named_by_the_whole_key_where_the_short_one_is_anothers() -> None:
+    names = {load(["network=mlp_bn", setting]).name for setting in ("norm.momentum=0.05", "optim.momentum=0.05")}
+    assert names == {"mlp_bn,norm.momentum=0.05", "mlp_bn,optim.momentum=0.05"}
+    assert load(["optim.lr=0.2", "runtime.threads=2"]).name == "mlp,lr=0.2,threads=2"
+
+
 def test_an_experiment_runs_its_grid_and_the_command_line_narrows_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

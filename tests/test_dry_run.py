@@ -1,5 +1,6 @@
 """What a run costs, against closed forms, and that asking does nothing."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,13 @@ def test_the_papers_size_says_its_cost_before_the_images_are_there(
     assert printed.count("data/imagenet is not there") == 7 * 3
     assert "21 runs, 21 of them to go; nothing was started" in printed
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("given", "dry"), [("1", True), ("True", True), ("0", False), ("", False)])
+def test_make_passes_a_dry_run_on(given: str, dry: bool) -> None:
+    make = ["make", "-n", "reproduce", f"DRY_RUN={given}", "SCALE=smoke"]
+    said = subprocess.run(make, cwd=Path(__file__).resolve().parents[1], capture_output=True, text=True, check=True)
+    assert ("--dry-run" in said.stdout) == dry
 
 
 def test_of_an_unknown_tree_nothing_can_be_said(tmp_path: Path) -> None:

@@ -116,6 +116,18 @@ def test_a_run_that_fails_is_named_and_the_results_stay(
     assert "optim.lr is -1.0" in capsys.readouterr().out
 
 
+def test_a_refused_table_does_not_stop_the_other_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    jobs = reproduce.plan("smoke", {"fig1": "digits"}, "cpu", Path("runs"))
+
+    def refuse_it(job: reproduce.Job) -> None:
+        raise BadInput("a table was touched")
+
+    with pytest.raises(BadInput, match="a table was touched"):
+        reproduce.run_all(jobs, processes=1, after=refuse_it)
+    assert all(job.record.ended for job in jobs)
+
+
 def test_an_experiments_tables_are_written_when_its_last_run_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

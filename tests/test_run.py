@@ -131,6 +131,24 @@ def test_a_run_that_another_process_ended_meanwhile_is_left_alone(small: Make, m
     assert {path: path.read_bytes() for path in record.folder.iterdir()} == left
 
 
+def test_a_study_that_another_process_ended_meanwhile_is_left_alone(
+    small: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, locked = small("experiment=theory", "study=exact", "study.trials=3"), Record.locked
+    left: dict[Path, bytes] = {}
+
+    def meanwhile(record: Record) -> Any:
+        monkeypatch.setattr(Record, "locked", locked)
+        run(config)
+        left.update({path: path.read_bytes() for path in record.folder.iterdir()})
+        return locked(record)
+
+    monkeypatch.setattr(Record, "locked", meanwhile)
+    record = run(config)
+    assert record.metrics in left
+    assert {path: path.read_bytes() for path in record.folder.iterdir()} == left
+
+
 def test_a_damaged_finished_run_is_not_called_finished(small: Make, capsys: pytest.CaptureFixture[str]) -> None:
     record = run(small("network=mlp"))
     record.metrics.write_bytes(record.metrics.read_bytes()[:100])

@@ -49,6 +49,11 @@ def test_runs_that_differ_in_their_seeds_alone_are_one_row(folder: Path) -> None
     )
 
 
+def test_an_accuracys_interval_lies_within_0_and_1() -> None:
+    row = sweep._row({}, pd.DataFrame({"seed": [0, 1], "diverged": [False, False], "test": [0.5, 1.0]}))
+    assert (row["test"], row["test_low"], row["test_high"]) == (0.75, 0.0, 1.0)
+
+
 def test_the_summary_is_shown_and_written(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep_page.show([folder], tmp_path / "x.csv", tmp_path / "x.md")
     printed = capsys.readouterr().out

@@ -97,6 +97,8 @@ def reproduce(
         print(f"nothing to do: every run is finished and {target} holds its results", flush=True)
         failed = []
     else:
+        if results.begun(target):
+            results.check(target)  # a table that was touched is named now, not when the first runs end
         publish(target, jobs, list(data_of))
         announce(missing)
         failed = run_all(missing, min(cores(), 8), lambda job: publish(target, jobs, [job.experiment]))
@@ -197,11 +199,13 @@ def run_all(jobs: list[Job], processes: int, after: Callable[[Job], None]) -> li
     ``after`` is called when a job has ended, for one at a time.
 
     Raises:
+        BadInput: ``after`` raised it; all jobs have ended first.
         Stopped: a signal came; the jobs were given it and have ended with checkpoints.
     """
     printing, writing = threading.Lock(), threading.Lock()
     running: set[subprocess.Popen[str]] = set()
     broken: list[Job] = []
+    refused: list[BadInput] = []
 
     def run_one(job: Job) -> int:
         if stop.came():
@@ -226,8 +230,11 @@ def run_all(jobs: list[Job], processes: int, after: Callable[[Job], None]) -> li
                 print(f"FAILED with exit code {process.returncode}: {job.command}", flush=True)
             left = sum(not other.record.ended for other in jobs if other not in broken)
             print(f"{left} of {len(jobs)} runs to go", flush=True)
-        with writing:
-            after(job)
+        try:
+            with writing:
+                after(job)
+        except BadInput as error:  # the other runs go on
+            refused.append(error)
         return process.returncode
 
     def tell(signum: int) -> None:
@@ -238,4 +245,6 @@ def run_all(jobs: list[Job], processes: int, after: Callable[[Job], None]) -> li
         codes = list(pool.map(run_one, jobs))
         if stop.came():
             stop.obey()
+    if refused:
+        raise refused[0]
     return [(job, code) for job, code in zip(jobs, codes, strict=True) if code]

@@ -10,10 +10,10 @@ import pytest
 from scipy import stats
 
 from bnrepro import paper
-from bnrepro.claims import COLUMNS, judge
+from bnrepro.claims import COLUMNS, about, judge
 from bnrepro.claims.fig1 import CLAIMS, chosen_rate, steps_to_baseline
 from bnrepro.claims.verdict import Estimate, bound, difference, estimate, ratio
-from bnrepro.tables import Tables, rms_to_paper
+from bnrepro.tables import Tables, first_evaluation, rms_to_paper
 from bnrepro.tables.fig1 import rms_point_by_point
 
 STEPS = np.arange(1000, 50_001, 1000)
@@ -160,7 +160,10 @@ def test_straight_lines_between_evaluations_are_no_distance() -> None:
     with pytest.MonkeyPatch.context() as patch:
         drawn = printed.assign(test_accuracy=print_of_it)
         patch.setattr(sys.modules["bnrepro.tables.fig1"], "figure_1a", lambda: drawn)
-        assert rms_to_paper("mlp", smooth) == pytest.approx(0, abs=1e-12)
+        assert first_evaluation("mlp", smooth[0]) == 3_130
+        assert rms_to_paper("mlp", smooth, 3_130) == pytest.approx(0, abs=1e-12)
+        assert rms_to_paper("mlp", smooth, 3_579) > 0.003
+        assert rms_to_paper("mlp", smooth) == pytest.approx(0, abs=1e-12)  # from the first bend on
         assert rms_point_by_point("mlp", smooth) > 0.005
 
 
@@ -187,8 +190,10 @@ def test_the_papers_own_curves_have_no_distance_from_themselves() -> None:
     printed = paper.figure_1a()
     for network, error in (("mlp", 0.0015), ("mlp_bn", 0.0005)):  # ±0.002 the print's own
         curve = printed[printed["network"] == network].set_index("step")[["test_accuracy"]]
-        assert rms_to_paper(network, curve) < error
-        assert rms_to_paper(network, curve + 0.004) == pytest.approx(0.004, abs=0.0006)
+        first = first_evaluation(network, curve["test_accuracy"])
+        assert (first is None) == (network == "mlp_bn")
+        assert rms_to_paper(network, curve, first) < error
+        assert rms_to_paper(network, curve + 0.004, first) == pytest.approx(0.004, abs=0.0006)
         assert rms_point_by_point(network, curve + 0.004) == pytest.approx(0.004)
         tables = {
             "fig1_accuracy": pd.concat(
@@ -199,6 +204,26 @@ def test_the_papers_own_curves_have_no_distance_from_themselves() -> None:
         claim = "fig1a-curve:without-bn" if network == "mlp" else "fig1a-curve:with-bn"
         only = [c for c in CLAIMS if c.id == claim]
         assert judge(only, tables, "mnist")["verdict"].tolist() == ["reproduced"]
+
+
+def test_all_seeds_share_one_place_of_the_evaluation_that_is_not_shown() -> None:
+    steps = np.arange(100, 50_001, 100)
+    by_seed = {seed: 0.97 - 0.87 * np.exp(-np.maximum(steps - 1770 - 200 * seed, 0) / 1000) for seed in range(3)}
+    curves = pd.DataFrame(by_seed, index=steps)
+    own = [first_evaluation("mlp", curves[seed]) for seed in curves]
+    assert len(set(own)) == 3
+    long = curves.rename_axis("step").reset_index().melt("step", var_name="seed", value_name="accuracy")
+    table = long.assign(network="mlp", data="mnist", scale="cpu")
+    only = [claim for claim in CLAIMS if claim.id == "fig1a-curve:without-bn"]
+    ours = judge(only, {"fig1_accuracy": table}, "mnist")["ours"].item()
+    shared = first_evaluation("mlp", curves.mean(axis=1))
+    assert ours == pytest.approx(rms_to_paper("mlp", curves, shared).mean())
+    assert ours > np.mean([rms_to_paper("mlp", curves[[s]], first)[0] for s, first in zip(curves, own, strict=True)])
+
+
+def test_digits_have_no_printed_curve() -> None:
+    assert any(claim.id.startswith("fig1a-curve") for claim in about("mnist"))
+    assert not any(claim.id.startswith("fig1a-curve") for claim in about("digits"))
 
 
 def test_the_rate_is_chosen_on_held_out_data_and_read_on_the_test_set() -> None:

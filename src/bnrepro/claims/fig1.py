@@ -9,7 +9,7 @@ from bnrepro.claims.claim import Claim, Outcome
 from bnrepro.claims.verdict import FEWEST_SEEDS, bound, difference, estimate, ratio
 from bnrepro.curves import last_layer, smooth
 from bnrepro.stability import Drift, Floats, drift
-from bnrepro.tables import rms_point_by_point, rms_to_paper
+from bnrepro.tables import first_evaluation, rms_point_by_point, rms_to_paper
 
 BASELINE, WITH_BN = "mlp", "mlp_bn"
 LATER = 0.1  # share of training after which the first changes are over
@@ -76,6 +76,11 @@ def higher_when_tuned(tuned: pd.DataFrame) -> Outcome:
         return pd.Series(chosen["test_accuracy"].to_numpy(), index=chosen["seed"])
 
     return _gap(at_its_best(BASELINE), at_its_best(WITH_BN))
+
+
+def _as_printed(network: str, curves: pd.DataFrame) -> Floats:
+    """Return each seed's distance; where the print's first evaluation is not shown, the mean curve says where it is."""
+    return rms_to_paper(network, curves, first_evaluation(network, curves.mean(axis=1)))
 
 
 def curve(network: str, distance: Callable[[str, pd.DataFrame], Floats]) -> Callable[[pd.DataFrame], Outcome]:
@@ -158,7 +163,9 @@ def _printed_ratio(measure: str, start: float = 0.0) -> float:
 
 
 PAPER_GAP = paper.FINAL_ACCURACY[WITH_BN] - paper.FINAL_ACCURACY[BASELINE]
-CHANGED = "(measured so after the first measurement)"
+CHANGED = (
+    "(measured so after the first measurement; an evaluation that the print does not show lies where it suits the mean)"
+)
 _GAP = "difference above 0; size within half of the paper's"
 _WORDS = {"median_drift": "median", "spread_drift": "spread"}
 
@@ -206,7 +213,7 @@ CLAIMS: list[Claim] = [
             ("with-bn", "with", WITH_BN, "predicted"),
         )
         for suffix, distance, along, since in (
-            ("", rms_to_paper, " along straight lines between the print's evaluations", f" {CHANGED}"),
+            ("", _as_printed, " along straight lines between the print's evaluations", f" {CHANGED}"),
             ("-pointwise", rms_point_by_point, " at every point, though the print joins few evaluations", ""),
         )
     ),

@@ -22,19 +22,24 @@ def draw(count: int, seed: list[int]) -> tuple[Images, NDArray[np.int64]]:
 
 
 def _image(label: int, rng: np.random.Generator) -> Images:
-    canvas = _background(rng)
+    colour = rng.uniform(0, 1, (3, 1, 1))
+    canvas = _background(colour, rng)
     other = (label + rng.integers(1, len(CLASSES))) % len(CLASSES)
-    for shape, radius, reach in ((int(other), rng.uniform(3, 5), 11), (label, rng.uniform(6, 11), 5)):
+    for shape, radius, reach in ((int(other), rng.uniform(2, 4), 12), (label, rng.uniform(7, 12), 4)):
         mask = _mask(shape, radius, rng.uniform(0, 2 * np.pi), rng.uniform(-reach, reach, 2))
-        colour = rng.uniform(0, 1, (3, 1, 1))
-        canvas = canvas * (1 - mask) + colour * mask
-    canvas = canvas + rng.normal(0, rng.uniform(0.05, 0.2), canvas.shape)
+        canvas = canvas * (1 - mask) + _apart(colour, rng) * mask
+    canvas = canvas + rng.normal(0, rng.uniform(0.02, 0.1), canvas.shape)
     return (canvas.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def _background(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Two colours that run into each other along waves of random direction and length."""
-    first, second = rng.uniform(0, 1, (2, 3, 1, 1))
+def _apart(colour: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw a colour that differs from another by 0.3 to 0.7 in each channel, whichever way."""
+    return (colour + rng.uniform(0.3, 0.7, colour.shape)) % 1.0
+
+
+def _background(colour: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Two colours near ``colour`` that run into each other along waves of random direction and length."""
+    first, second = colour + rng.uniform(-0.15, 0.15, (2, 3, 1, 1))
     direction, length = rng.uniform(0, 2 * np.pi), rng.uniform(6, 40)
     x, y = _GRID
     wave = (1 + np.sin((x * np.cos(direction) + y * np.sin(direction)) * 2 * np.pi / length + rng.uniform(0, 6))) / 2

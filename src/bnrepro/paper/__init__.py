@@ -15,8 +15,8 @@ CITATION = (
 )
 STEPS = 50_000  # Sec. 4.1
 FINAL_ACCURACY = {"mlp": 0.972, "mlp_bn": 0.982}  # Fig. 1a, at the right end
-# Fig. 1a joins evaluations by straight lines, so it was evaluated where these bend: as located by a fit of straight
-# pieces, to some 200 steps. Later bends are too flat to locate.
+# Fig. 1a joins evaluations by straight lines, so it was evaluated where these bend, as located by a fit of straight
+# pieces to some 200 steps, and with BN at the line's left end. Later bends are flat: where they lie matters little.
 EVALUATIONS = {"mlp": (7_410, 12_090, 16_100), "mlp_bn": (4_020, 8_000, 12_100, 16_100)}
 BETWEEN_EVALUATIONS = (3_680, 4_680)  # steps from one to the next, the least and the most of these
 STEPS_TO_BASELINE = 15_500  # Fig. 1a: where the curve with BN crosses the other's final accuracy

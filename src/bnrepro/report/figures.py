@@ -9,7 +9,7 @@ from bnrepro import paper
 from bnrepro.claims.fig1 import chosen_rate, printed_drift
 from bnrepro.curves import last_layer
 from bnrepro.report.style import COLOURS, DARK, GREY, NAMES, PAPER, canvas, label, mean_and_band, setting
-from bnrepro.tables import calibration
+from bnrepro.tables import calibration, first_evaluation
 from bnrepro.tables.fig1 import SETTINGS
 
 THOUSANDS = FuncFormatter(lambda x, _: f"{x / 1000:g}K")
@@ -28,9 +28,10 @@ def figure_1a(accuracy: pd.DataFrame) -> Figure:
             ax.fill_between(by_seed.index, low, high, color=colour, alpha=0.25, linewidth=0)
             ax.plot(by_seed.index, mean, color=colour, linewidth=1.4, label=f"{NAMES[str(network)]}{how[str(network)]}")
             if on_mnist:
-                at = paper.EVALUATIONS[str(network)]
+                first = first_evaluation(str(network), by_seed.mean(axis=1))
+                at = [*([first] if first else []), *paper.EVALUATIONS[str(network)]]
                 there = np.interp(at, by_seed.index, mean)
-                read = "read where the print's lines bend" if network == "mlp" else None
+                read = "read at the print's evaluations" if network == "mlp" else None
                 ax.plot(
                     at, there, ":o", color=colour, linewidth=0.8, markersize=3.5, markerfacecolor="white", label=read
                 )
@@ -138,9 +139,10 @@ def calibrated(curves: pd.DataFrame) -> str:
         return "; ".join(texts)
 
     return (
-        f"The nearest (encoding, initial standard deviation, learning rate: distance) are {nearest('rms', 3)}. "
-        f"From the first bend on alone: {nearest('rms_from_first_bend', 5)}. "
-        f"At every point: {nearest('point_by_point', 2)}."
+        f"The nearest (encoding, initial standard deviation, learning rate: distance) are {nearest('rms', 3)}; of the "
+        f"first of these the print's first evaluation is taken at step {grid['first_evaluation'].iloc[0]:,}. With that "
+        f"at the left end of the printed line: {nearest('from_left_end', 3)}. From the first bend on alone: "
+        f"{nearest('from_first_bend', 5)}. At every point: {nearest('point_by_point', 2)}."
     )
 
 

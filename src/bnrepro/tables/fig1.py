@@ -1,7 +1,5 @@
 """The tables of Figure 1 and of the studies of Sections 2 and 3."""
 
-from collections.abc import Iterable
-
 import numpy as np
 import pandas as pd
 
@@ -11,36 +9,42 @@ from bnrepro.record import Record
 from bnrepro.stability import Floats
 from bnrepro.tables.base import Tables, labelled, settings
 
+BASELINE = "mlp"  # the network without BN, whose curve is fitted
 SETTINGS = ["encoding", "init_std", "lr"]  # what the paper does not give
 
 
-def rms_to_paper(network: str, curves: pd.DataFrame, from_first_bend: bool = False) -> Floats:
-    """Return each column's root mean square distance from the printed curve (Fig. 1a), over that curve's range.
+def first_evaluation(network: str, curve: pd.Series) -> int | None:
+    """Return where the first evaluation of the print suits ``curve`` best; None where the print shows it.
+
+    Without BN it lies at or before the left end of the printed line, which is straight from there to the first bend.
+    """
+    begin, bend = _left_end(network), EVALUATIONS[network][0]
+    least, most = BETWEEN_EVALUATIONS
+    if bend <= begin:
+        return None
+    places: list[int] = [*range(bend - most, min(bend - least, begin), 50), begin]
+    distances = [rms_to_paper(network, curve.to_frame(), place)[0] for place in places]
+    return places[int(np.argmin(distances))]
+
+
+def rms_to_paper(network: str, curves: pd.DataFrame, first: int | None = None) -> Floats:
+    """Return each column's root mean square distance from the printed curve (Fig. 1a).
 
     The print joins its evaluations by straight lines, which cut off the bend of early training. So ours is read at
-    these evaluations and joined by straight lines too. Without BN the first of them lies below what the figure shows:
-    of the steps where it can be, that which brings the curve nearest is taken.
+    these evaluations and joined by straight lines too.
 
     Args:
         network: mlp or mlp_bn.
         curves: accuracy, indexed by step, one column per seed or setting.
-        from_first_bend: leave out what is printed before the first evaluation whose place is known.
+        first: the evaluation before those whose places are known (:func:`first_evaluation`); None: compare from the
+            first of these on.
     """
     printed = _printed(network)
     *located, last = EVALUATIONS[network]
-    begin, end = max(printed["step"].iloc[0], located[0] if from_first_bend else 0), printed["step"].iloc[-1]
+    begin, end = max(printed["step"].iloc[0], located[0] if first is None else 0), printed["step"].iloc[-1]
     later = np.linspace(last, end, 1 + round((end - last) / np.mean(BETWEEN_EVALUATIONS)))
-    seen = [*located, *later]
-    before = [[]] if seen[0] <= begin else [[step] for step in _before(seen[0], begin)]
-    distances = np.stack([_joined(printed[printed["step"] >= begin], curves, [*first, *seen]) for first in before])
-    nearest: Floats = distances.min(axis=0)
-    return nearest
-
-
-def _before(evaluation: int, begin: int) -> Iterable[int]:
-    """List the steps of the evaluation before the first that is shown: the line is straight from ``begin`` on."""
-    least, most = BETWEEN_EVALUATIONS
-    return range(evaluation - most, min(evaluation - least, begin) + 1, 50)
+    seen = [*([] if first is None else [first]), *located, *later]
+    return _joined(printed[printed["step"] >= begin], curves, seen)
 
 
 def _joined(printed: pd.DataFrame, curves: pd.DataFrame, evaluations: list[float]) -> Floats:
@@ -59,6 +63,10 @@ def _rms(printed: pd.DataFrame, curves: pd.DataFrame) -> Floats:
     return distances
 
 
+def _left_end(network: str) -> int:
+    return int(_printed(network)["step"].min())
+
+
 def _printed(network: str) -> pd.DataFrame:
     printed = figure_1a()
     return printed[printed["network"] == network]
@@ -71,14 +79,19 @@ def calibration(curves: pd.DataFrame) -> pd.DataFrame:
         curves: the table fig1_calibrate_curves: the mean accuracy of every setting.
 
     Returns:
-        The columns of ``SETTINGS``, rms and rms_from_first_bend (:func:`rms_to_paper`), point_by_point
-        (:func:`rms_point_by_point`).
+        The columns of ``SETTINGS``; rms (:func:`rms_to_paper`) and first_evaluation, which is each setting's own;
+        from_left_end: the same with the first evaluation at the left end of the printed line; from_first_bend: from
+        there on alone; point_by_point (:func:`rms_point_by_point`).
     """
     by_setting = curves.pivot(index="step", columns=SETTINGS, values="accuracy").sort_index()
+    firsts = [first_evaluation(BASELINE, by_setting[setting]) for setting in by_setting]
+    pairs = zip(by_setting, firsts, strict=True)
     table = by_setting.columns.to_frame(index=False).assign(
-        rms=rms_to_paper("mlp", by_setting),
-        rms_from_first_bend=rms_to_paper("mlp", by_setting, from_first_bend=True),
-        point_by_point=rms_point_by_point("mlp", by_setting),
+        rms=[rms_to_paper(BASELINE, by_setting[[setting]], first)[0] for setting, first in pairs],
+        first_evaluation=pd.Series(firsts),
+        from_left_end=rms_to_paper(BASELINE, by_setting, _left_end(BASELINE)),
+        from_first_bend=rms_to_paper(BASELINE, by_setting),
+        point_by_point=rms_point_by_point(BASELINE, by_setting),
     )
     return table.sort_values("rms", kind="stable", ignore_index=True)
 
