@@ -97,12 +97,12 @@ def reproduce(
         print(f"nothing to do: every run is finished and {target} holds its results", flush=True)
         failed = []
     else:
-        if results.begun(target):
-            results.check(target)  # a table that was touched is named now, not when the first runs end
         publish(target, jobs, list(data_of))
         announce(missing)
         failed = run_all(missing, min(cores(), 8), lambda job: publish(target, jobs, [job.experiment]))
         if results.begun(target):
+            if not results.hold(target, []):  # a table was touched: now that all else is written, it is refused
+                results.refresh(target)
             print(f"results are in {target}: report.html, README.md, claims.csv", flush=True)
     for job, code in failed:
         print(f"failed with exit code {code}: {job.command}", file=sys.stderr)
@@ -114,15 +114,21 @@ def reproduce(
 
 
 def publish(target: Path, jobs: list[Job], experiments: list[str]) -> None:
-    """Write the tables of those whose runs have all ended, and the report: what comes after cannot lose them."""
-    written = False
-    for experiment in experiments:
-        of_it = [job for job in jobs if job.experiment == experiment]
-        if all(job.record.ended for job in of_it):
-            results.add(target, experiment, [job.record for job in of_it], [job.command for job in of_it])
-            written = True
-    if written:
-        results.refresh(target)
+    """Write the tables of those whose runs have all ended, and the report: what comes after cannot lose them.
+
+    A table that was touched is named and keeps no run from going on: it may be one that they make anew.
+    """
+    try:
+        written = False
+        for experiment in experiments:
+            of_it = [job for job in jobs if job.experiment == experiment]
+            if all(job.record.ended for job in of_it):
+                results.add(target, experiment, [job.record for job in of_it], [job.command for job in of_it])
+                written = True
+        if written:
+            results.refresh(target)
+    except BadInput as error:
+        print(f"the report waits: {error}", file=sys.stderr, flush=True)
 
 
 def announce(jobs: list[Job]) -> None:
@@ -199,13 +205,11 @@ def run_all(jobs: list[Job], processes: int, after: Callable[[Job], None]) -> li
     ``after`` is called when a job has ended, for one at a time.
 
     Raises:
-        BadInput: ``after`` raised it; all jobs have ended first.
         Stopped: a signal came; the jobs were given it and have ended with checkpoints.
     """
     printing, writing = threading.Lock(), threading.Lock()
     running: set[subprocess.Popen[str]] = set()
     broken: list[Job] = []
-    refused: list[BadInput] = []
 
     def run_one(job: Job) -> int:
         if stop.came():
@@ -230,11 +234,8 @@ def run_all(jobs: list[Job], processes: int, after: Callable[[Job], None]) -> li
                 print(f"FAILED with exit code {process.returncode}: {job.command}", flush=True)
             left = sum(not other.record.ended for other in jobs if other not in broken)
             print(f"{left} of {len(jobs)} runs to go", flush=True)
-        try:
-            with writing:
-                after(job)
-        except BadInput as error:  # the other runs go on
-            refused.append(error)
+        with writing:
+            after(job)
         return process.returncode
 
     def tell(signum: int) -> None:
@@ -245,6 +246,4 @@ def run_all(jobs: list[Job], processes: int, after: Callable[[Job], None]) -> li
         codes = list(pool.map(run_one, jobs))
         if stop.came():
             stop.obey()
-    if refused:
-        raise refused[0]
     return [(job, code) for job, code in zip(jobs, codes, strict=True) if code]

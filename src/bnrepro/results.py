@@ -19,8 +19,7 @@ from bnrepro.claims import about, judge
 from bnrepro.errors import BadInput
 from bnrepro.files import write_text
 from bnrepro.record import Record
-
-SUMS = tables.SUMS
+from bnrepro.tables import SUMS
 
 
 def add(results: Path, experiment: str, records: list[Record], commands: list[str]) -> None:

@@ -142,6 +142,12 @@ def test_seeds_that_never_get_there_are_never_reproduced(with_bn: list[float], v
     assert f"trains on {len(with_bn)}, and BN gets there on {len(with_bn) - with_bn.count(0.5)}" in found["statement"]
 
 
+def test_faster_counts_the_seeds_that_both_networks_have() -> None:
+    found = row({"fig1_accuracy": accuracy_table([0.489] * 4, [0.98] * 3)}, "fig1a-faster")
+    assert (found["seeds"], found["verdict"]) == (3, "direction only")
+    assert "trains on" not in found["statement"]
+
+
 def test_to_reach_a_network_that_has_not_left_chance_is_no_gain() -> None:
     table = accuracy_table([0.9, 0.9, 0.9, 0.1], [0.98] * 4)
     assert steps_to_baseline(table).index.tolist() == [0, 1, 2]

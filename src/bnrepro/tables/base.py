@@ -13,7 +13,7 @@ from bnrepro.record import Record
 
 SUMS = "SHA256SUMS"
 Tables = dict[str, pd.DataFrame]
-SETTINGS = {  # columns of runs.csv and of the calibration: what a run was
+SETTINGS = {  # columns of runs.csv: what a run was
     "network": "network",
     "encoding": "data.encoding",
     "threshold": "data.threshold",
