@@ -50,7 +50,7 @@ def build(config: OptimConfig, model: Network, rates: list[float]) -> torch.opti
         groups = [{"params": weights, "l2": config.l2}, {"params": others, "l2": 0.0}]
         return RatesSGD(groups, torch.tensor(rates, device=device), config.momentum)
     groups = [{"params": weights, "weight_decay": config.l2}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.SGD(groups, lr=config.initial, momentum=config.momentum, foreach=True)
+    return torch.optim.SGD(groups, lr=config.initial, momentum=config.momentum, fused=True)
 
 
 def schedule(config: OptimConfig, optimiser: torch.optim.Optimizer, steps: int) -> ExponentialLR | None:

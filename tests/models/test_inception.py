@@ -175,10 +175,15 @@ def test_per_activation_bn_is_bn_of_a_fully_connected_layer() -> None:
 
 
 def test_local_response_normalisation_is_the_frameworks() -> None:
-    x = 30 * torch.randn(2, 12, 5, 5, generator=torch.Generator().manual_seed(0))
-    theirs = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)(x)
-    torch.testing.assert_close(LocalResponseNorm(12)(x), theirs)
-    assert (theirs / x).min() < 0.99
+    x = 30 * torch.randn(2, 12, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    y = LocalResponseNorm(12).double()(ours)
+    expected = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)(theirs)
+    torch.testing.assert_close(y, expected, rtol=1e-6, atol=0)
+    assert (expected / x).min() < 0.99
+    for output in (y, expected):
+        output.sin().sum().backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-6)
 
 
 def test_dropout_drops_its_share_scales_the_rest_and_goes_on_where_it_was() -> None:

@@ -1,9 +1,11 @@
 """What the convolutional networks are made of."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from bnrepro.norm import Norm
 from bnrepro.seeding import DROPOUT, WEIGHTS, generator, uniform
@@ -99,7 +101,29 @@ class LocalResponseNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (B, maps, H, W)."""
-        return x / (1 + nn.functional.conv2d(x * x, self.band)).pow(0.75)
+        y: Tensor = _LocalResponse.apply(x, self.band)
+        return y
+
+
+class _LocalResponse(torch.autograd.Function):
+    """``y = x s^(-3/4)`` with ``s = 1 + band * x²``, its gradient written out: a third of autograd's time.
+
+    The band is symmetric, so ``∂l/∂x = g s^(-3/4) - 3/2 x (band * (g x s^(-7/4)))``, where g is ``∂l/∂y``.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, band: Tensor) -> Tensor:
+        root = (1 + nn.functional.conv2d(x.square(), band)).rsqrt()  # s^(-1/2)
+        power = root.sqrt().mul_(root)  # s^(-3/4), without the slow pow
+        ctx.save_for_backward(x, band, root, power)
+        return x * power
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        x, band, root, power = ctx.saved_tensors
+        spread = nn.functional.conv2d((g * x).mul_(power).mul_(root).mul_(root), band)
+        return spread.mul_(x).mul_(-1.5).addcmul_(g, power), None
 
 
 class Dropout(nn.Module):
