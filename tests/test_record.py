@@ -1,4 +1,4 @@
-"""Files are whole or not there; tables survive the way through CSV."""
+"""Tables survive the way through CSV."""
 
 from pathlib import Path
 
@@ -7,21 +7,6 @@ import pytest
 
 from bnrepro import tables
 from bnrepro.errors import BadInput
-from bnrepro.files import write_atomically, write_text
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    write_text(path, "old")
-
-    def half(aside: Path) -> None:
-        aside.write_text("ne")
-        raise OSError("No space left on device")
-
-    with pytest.raises(OSError, match="No space"):
-        write_atomically(path, half)
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_table_comes_back_from_csv_as_it_was(tmp_path: Path) -> None:

@@ -1,45 +1,98 @@
-"""The exact state of a run on disk, saved atomically, restored bit for bit.
+"""The exact state of a run on disk with all that it has measured, saved atomically, restored bit for bit.
 
 The file is the SHA-256 of what follows (32 bytes), then what torch.save writes, which alone notices no flipped bit.
+The checkpoint before it is kept beside it, for the day on which the newest one is damaged.
 """
 
 import hashlib
 import io
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from bnrepro import distributed
 from bnrepro.errors import BadInput
-from bnrepro.files import write_atomically
+from bnrepro.files import write_bytes
 from bnrepro.state import State
 
 DIGEST = hashlib.sha256().digest_size
+FORMAT = 2  # 1 had the state alone
 
 
-def save(path: Path, state: State) -> None:
-    """Replace the checkpoint at ``path``; the old one stays until the new one is whole."""
-    buffer = io.BytesIO()
-    torch.save(state.state_dict(), buffer)
-    content = buffer.getvalue()
-    write_atomically(path, lambda aside: aside.write_bytes(hashlib.sha256(content).digest() + content))
+@dataclass(frozen=True)
+class Progress:
+    """What a run has beside its state: the table of measurements, as its file holds it, and the seconds spent."""
+
+    metrics: bytes
+    seconds: float
 
 
-def restore(path: Path, state: State) -> None:
-    """Bring ``state`` to where the checkpoint was taken. Only tensors and plain containers are accepted.
+def before(path: Path) -> Path:
+    """Return where the checkpoint before the one at ``path`` is kept."""
+    return path.with_suffix(".before.pt")
+
+
+def save(path: Path, state: State, progress: Progress) -> None:
+    """Replace the checkpoint at ``path``; the old one stays until the new one is whole, and then as the one before.
 
     Raises:
-        BadInput: the file is damaged or does not fit this run.
+        BadInput: it cannot be written.
     """
+    kept = {
+        "format": FORMAT,
+        "state": state.state_dict(),
+        "metrics": torch.frombuffer(bytearray(progress.metrics), dtype=torch.uint8),
+        "seconds": progress.seconds,
+    }
+    buffer = io.BytesIO()
+    torch.save(kept, buffer)
+    content = buffer.getvalue()
+    write_bytes(path, hashlib.sha256(content).digest() + content, before(path))
+
+
+def restore(path: Path, state: State) -> Progress | None:
+    """Bring ``state`` to where the newest whole checkpoint was taken; None where there is none.
+
+    A damaged one is named and kept aside, and the one before it is taken. Only tensors and plain containers are
+    accepted.
+
+    Raises:
+        BadInput: a whole file does not fit this run or this version.
+    """
+    damaged = False
+    for candidate in (path, before(path)):
+        try:
+            stored = candidate.read_bytes()
+        except FileNotFoundError:
+            continue
+        content = stored[DIGEST:]
+        if hashlib.sha256(content).digest() == stored[:DIGEST]:
+            return _load(candidate, content, state)
+        damaged = True
+        if distributed.rank() == 0:
+            aside = candidate.replace(candidate.with_name(f"{candidate.name}.damaged"))
+            print(f"{candidate} is damaged, its checksum is wrong: it is kept as {aside.name}", flush=True)
+    if damaged and distributed.rank() == 0:
+        print(f"{path.parent} has no whole checkpoint: the run starts anew", flush=True)
+    return None
+
+
+def _load(path: Path, content: bytes, state: State) -> Progress:
     try:
-        stored = path.read_bytes()
-        digest, content = stored[:DIGEST], stored[DIGEST:]
-        if hashlib.sha256(content).digest() != digest:
-            raise ValueError("its checksum is wrong")
-        state.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
-    except (RuntimeError, pickle.UnpicklingError, LookupError, TypeError, EOFError, ValueError, OSError) as error:
-        reason = next(iter(str(error).splitlines()), "it ends too early")
+        kept = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        found = kept.get("format", 1)
+        if found == FORMAT:
+            state.load_state_dict(kept["state"])
+            return Progress(kept["metrics"].numpy().tobytes(), float(kept["seconds"]))
+    except (RuntimeError, pickle.UnpicklingError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise BadInput(
             f"{path} cannot be read as a checkpoint of this run ({reason}); "
             f"remove the folder {path.parent} to start the run anew"
         ) from error
+    raise BadInput(
+        f"{path} has format {found} of checkpoints, this version reads {FORMAT}: end the run with the version that "
+        f"began it, its commit is in {path.parent / 'provenance.json'}, or remove the folder to make the run anew"
+    )

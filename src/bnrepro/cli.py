@@ -23,6 +23,10 @@ from bnrepro.stopping import Stopped
 
 # what a value must be, by OmegaConf's name of its type
 KINDS = {"Float": "a number, such as 0.1", "Integer": "a whole number, such as 10", "bool": "true or false"}
+MEMORY = (
+    "there is not enough memory: lower batch_size, the number of seeds or optim.rates, model.width or model.hidden, or "
+    "data.train_examples, or run fewer at once; the last checkpoint is whole, for the same command with more memory"
+)
 
 
 def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
@@ -87,8 +91,17 @@ def _run(task: Callable[[RunConfig], float | None], composed: DictConfig) -> tup
     except (OmegaConfBaseException, BadInput) as error:
         return report(error), explain(error), None
     except Exception as error:
+        if lacks_memory(error):
+            print(f"error: {MEMORY}", file=sys.stderr)
+            return 1, MEMORY, None
         traceback.print_exc()
         return 1, f"{type(error).__name__}: {error}".splitlines()[0], None
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Say whether the host or the GPU had no memory left. torch has no one class for it."""
+    said = f"{type(error).__name__}: {error}"
+    return isinstance(error, MemoryError) or "OutOfMemory" in said or "allocate memory" in said
 
 
 def _check_search(config: RunConfig) -> None:

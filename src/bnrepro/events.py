@@ -35,7 +35,7 @@ class Events:
 
     def __init__(self, folder: Path, config: RunConfig, layers: list[str], start: int) -> None:
         self.config = config
-        self.writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
+        self.writer = SummaryWriter(str(folder), purge_step=start + 1)  # an earlier start's too
         self.writer.add_custom_scalars(_layout(layers, maps=not isinstance(config.model, MLPConfig)))
 
     def add(self, step: int, measurements: list[Measurement]) -> None:

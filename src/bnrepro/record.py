@@ -6,12 +6,17 @@ runs/<experiment>/<name>-<hash of the config>/
     status.json       running, stopped, finished, diverged or failed; the step; the seconds spent
     metrics.parquet   long form: run, seed, lr, step, split, layer, unit, metric, value
     predictions.parquet  where it is asked for: example, label, crops, class, probability
-    checkpoint.pt     the state of the run (checkpoint.py)
+    checkpoint.pt     the state of the run (checkpoint.py); checkpoint.before.pt the one before
+    holder.json       which process works on it, or was the last to
     events.out.*      for TensorBoard, never the source of a number
 """
 
 import hashlib
+import io
 import json
+import os
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +27,7 @@ from filelock import FileLock, Timeout
 
 from bnrepro.config import RunConfig, identity
 from bnrepro.errors import BadInput
-from bnrepro.files import write_atomically, write_json
+from bnrepro.files import cannot_write, remove_parts, write_bytes, write_json
 
 FINAL = ("finished", "diverged")
 MADE_BY = ("commit", "dirty", "python", "versions", "device", "threads")  # of provenance: what may change in between
@@ -45,6 +50,7 @@ class Record:
         self._config = folder / "config.json"
         self._provenance = folder / "provenance.json"
         self._status = folder / "status.json"
+        self._holder = folder / "holder.json"
         self._lock = folder / ".lock"
 
     @classmethod
@@ -69,8 +75,14 @@ class Record:
 
     @property
     def status(self) -> dict[str, Any]:
-        """How far the run is: ``status``, ``step``, ``seconds``, ``diverged`` (seed to step)."""
-        return self._read(self._status, "status") if self._status.exists() else {"status": "missing"}
+        """How far the run is: ``status``, ``step``, ``seconds``, ``diverged`` (seed to step).
+
+        Where the file is missing or damaged nothing is known: the checkpoint says where the run goes on.
+        """
+        try:
+            return self._read(self._status, "status")
+        except BadInput:
+            return {"status": "missing"}
 
     @property
     def begun(self) -> bool:
@@ -82,14 +94,25 @@ class Record:
         """Whether the run went through all its steps."""
         return self.status["status"] in FINAL and self.metrics.exists()
 
-    def verify(self) -> None:
-        """Read what a run that has ended left, so that a damaged record is not taken for a finished one.
+    def mend(self) -> None:
+        """Put the damaged tables of a run that has ended aside: it then goes on from its checkpoint and writes them.
 
         Raises:
-            BadInput: a file is missing or damaged.
+            BadInput: its config or provenance is damaged.
         """
-        if not self.config or self.read_metrics().empty:
-            raise BadInput(f"{self.folder} holds nothing; remove it to make the run anew")
+        if not self.ended or not self.config or not self.provenance:
+            return
+        for path in (self.metrics, self.predictions):
+            if path.exists() and not self._whole(path):
+                aside = path.replace(path.with_name(f"{path.name}.damaged"))
+                self._status.unlink(missing_ok=True)
+                print(f"{path} is damaged: it is kept as {aside.name} and made anew", flush=True)
+
+    def _whole(self, path: Path) -> bool:
+        try:
+            return not self._table(path).empty
+        except BadInput:
+            return False
 
     @property
     def held(self) -> bool:
@@ -128,11 +151,23 @@ class Record:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout as error:
-            raise BadInput(f"another process is working on {self.folder}; wait for it or stop it") from error
+            raise BadInput(
+                f"another process is working on {self.folder}: {self._who()}; wait for it or stop it"
+            ) from error
         except OSError as error:
-            raise BadInput(f"{self.folder} cannot be written ({error.strerror}); choose another runs_root=") from error
-        with lock:
+            raise BadInput(f"{cannot_write(self.folder, error)}, or choose another runs_root=") from error
+        with lock:  # the kernel lets go of it when this process dies, however it does
+            remove_parts(self.folder)
+            now = time.strftime("%Y-%m-%d %H:%M:%S")
+            write_json(self._holder, {"pid": os.getpid(), "host": socket.gethostname(), "since": now})
             yield
+
+    def _who(self) -> str:
+        try:
+            holder = self._read(self._holder, "pid")
+            return f"number {holder['pid']} on {holder['host']} since {holder['since']}"
+        except (BadInput, LookupError):
+            return "it has not said which"
 
     def begin(self, config: RunConfig, provenance: dict[str, Any]) -> None:
         """Write down what is run and where."""
@@ -162,22 +197,21 @@ class Record:
         value = {"status": status, "step": step, "seconds": round(seconds, 1), "diverged": diverged}
         write_json(self._status, value)
 
-    def write_metrics(self, table: pd.DataFrame) -> None:
-        """Write the table of measurements, atomically."""
-        _write(self.metrics, table)
+    def write_metrics(self, content: bytes) -> None:
+        """Write the table of measurements, as :func:`to_parquet` gives it, atomically."""
+        write_bytes(self.metrics, content)
 
     def write_predictions(self, table: pd.DataFrame) -> None:
         """Write the probabilities of the test images' classes, atomically."""
-        _write(self.predictions, table)
+        write_bytes(self.predictions, to_parquet(table))
 
-    def read_metrics(self, up_to_step: int | None = None) -> pd.DataFrame:
-        """Read the table of measurements, those after ``up_to_step`` left out.
+    def read_metrics(self) -> pd.DataFrame:
+        """Read the table of measurements.
 
         Raises:
-            BadInput: the file is damaged.
+            BadInput: the file is missing or damaged.
         """
-        table = self._table(self.metrics)
-        return table if up_to_step is None else table[table["step"] <= up_to_step]
+        return self._table(self.metrics)
 
     def read_predictions(self) -> pd.DataFrame:
         """Read the probabilities.
@@ -189,7 +223,7 @@ class Record:
 
     def _table(self, path: Path) -> pd.DataFrame:
         try:
-            return pd.read_parquet(path, page_checksum_verification=True)
+            return from_parquet(path.read_bytes())
         except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are the first two
             raise BadInput(f"{path} is missing or damaged; remove {self.folder} to make the run anew") from error
 
@@ -203,6 +237,11 @@ class Record:
             raise BadInput(f"{path} is missing or damaged; remove {self.folder} to make the run anew") from error
 
 
-def _write(path: Path, table: pd.DataFrame) -> None:
-    options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
-    write_atomically(path, lambda aside: table.to_parquet(aside, index=False, **options))
+def to_parquet(table: pd.DataFrame) -> bytes:
+    """Return what a table's file holds."""
+    return table.to_parquet(index=False, compression="zstd", write_page_checksum=True)
+
+
+def from_parquet(content: bytes) -> pd.DataFrame:
+    """Return the table that ``content`` was made from; raises OSError or ValueError where it is damaged."""
+    return pd.read_parquet(io.BytesIO(content), page_checksum_verification=True)

@@ -90,6 +90,8 @@ def reproduce(
     for banner in banners:
         banner.show()
     jobs = plan(scale, data_of, device, runs_root)
+    for job in jobs:
+        job.record.mend()
     missing = [job for job in jobs if not job.record.ended]
     names = " and ".join(dict.fromkeys(data_of.values()))
     print(f"scale {scale}, data {names}: {len(jobs)} runs, {len(jobs) - len(missing)} finished already", flush=True)

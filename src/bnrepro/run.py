@@ -2,7 +2,7 @@
 
 import os
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +15,12 @@ from bnrepro.data.samples import samples
 from bnrepro.dry_run import cost_of, describe
 from bnrepro.errors import BadInput
 from bnrepro.events import Events
+from bnrepro.files import cannot_write
 from bnrepro.metrics import MetricsTable
 from bnrepro.predictions import predictions
 from bnrepro.progress import ProgressReport
 from bnrepro.provenance import provenance
-from bnrepro.record import Record
+from bnrepro.record import Record, from_parquet, to_parquet
 from bnrepro.state import State, initial
 from bnrepro.stopping import StopRequest
 from bnrepro.train import Sink, train
@@ -41,10 +42,11 @@ def run(config: RunConfig) -> Record:
     record = Record.of(config)
     record.check(config)
     with distributed.together(device):
-        if config.dry_run or record.ended:
-            if distributed.rank() == 0:
-                if record.ended:
-                    record.verify()
+        first = distributed.rank() == 0
+        if first and not config.dry_run:
+            record.mend()
+        if config.dry_run or not distributed.any_says(first and not record.ended, device):
+            if first:
                 nothing = f"{record.name}: {record.status['status']} already, nothing to do"
                 print(describe(config, record) if config.dry_run else nothing, flush=True)
             return record
@@ -55,7 +57,6 @@ def run(config: RunConfig) -> Record:
         if isinstance(config.study, TrainingConfig):
             assert dataset is not None
             state = initial(config, dataset, device)
-            first = distributed.rank() == 0
             with record.locked() if first else nullcontext():
                 # another process may have ended it before this one had the lock
                 if not distributed.any_says(first and record.ended, device):
@@ -114,17 +115,11 @@ def set_up_torch(threads: int) -> None:
 
 def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, device: torch.device) -> None:
     """Train; of several processes the first one keeps the record."""
-    earlier, spent, first = None, 0.0, distributed.rank() == 0
-    if distributed.any_says(first and record.begun and record.checkpoint.exists(), device):
-        checkpoint.restore(record.checkpoint, state)
-        earlier, spent = record.read_metrics(up_to_step=state.step), float(record.status.get("seconds", 0.0))
-        if first:
-            record.resume(state.step, provenance(device, dataset.sha256, dataset.classes))
-            print(f"{record.name}: going on from step {state.step:,}", flush=True)
-    elif first:
-        record.begin(config, provenance(device, dataset.sha256, dataset.classes))
-    table = MetricsTable(record.name, config.replicas, earlier)
-    events = Events(record.folder, config, list(state.model.watched()), state.step) if first else None
+    first = distributed.rank() == 0
+    begun = _begin(config, record, dataset, state, device)
+    spent = begun.seconds if begun else 0.0
+    table = MetricsTable(record.name, config.replicas, from_parquet(begun.metrics) if begun else None)
+    events: Events | None = None
     progress = ProgressReport(record.name, state.step, config.steps, config.runtime.progress_seconds)
     asked_every = 1 if distributed.size() == 1 else TOGETHER
     began = time.monotonic()
@@ -134,8 +129,9 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
 
     def save(status: str) -> None:
         if first:
-            record.write_metrics(table.table())  # first: rows after the checkpoint's step are dropped on resuming
-            checkpoint.save(record.checkpoint, state)
+            metrics = to_parquet(table.table())
+            checkpoint.save(record.checkpoint, state, checkpoint.Progress(metrics, spent + time.monotonic() - began))
+            record.write_metrics(metrics)
             write_status(status)
 
     def after_step(state: State) -> None:
@@ -150,6 +146,7 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
             save("running")
 
     try:
+        events = Events(record.folder, config, list(state.model.watched()), state.step) if first else None
         with progress if first else nullcontext(), StopRequest() as stop:
             sinks: list[Sink] = [table, events, progress] if events else []
             train(state, config.steps, probes.build(config, dataset), sinks, after_step)
@@ -161,13 +158,34 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
             save("diverged" if diverged(config, state) else "finished")
             for seed, step in diverged(config, state).items():
                 print(f"{record.name}: seed {seed} diverged, its loss is not finite from step {step:,} on", flush=True)
-    except Exception:
+    except Exception as error:
         if first:
-            write_status("failed")
+            with suppress(BadInput):  # the disk may be full
+                write_status("failed")
+        if isinstance(error, OSError):  # TensorBoard's, whose own message names no file
+            raise BadInput(cannot_write(record.folder, error)) from error
         raise
     finally:
         if events:
-            events.close()
+            with suppress(OSError):  # they show a run, they do not keep it
+                events.close()
+
+
+def _begin(
+    config: RunConfig, record: Record, dataset: Dataset, state: State, device: torch.device
+) -> checkpoint.Progress | None:
+    """Bring ``state`` to where the run stopped, or begin its record; return what it had, None where it is new."""
+    first, begun = distributed.rank() == 0, None
+    if distributed.any_says(first and record.begun, device):
+        begun = checkpoint.restore(record.checkpoint, state)
+    if first:
+        made_by = provenance(device, dataset.sha256, dataset.classes)
+        if begun:
+            record.resume(state.step, made_by)
+            print(f"{record.name}: going on from step {state.step:,}", flush=True)
+        else:
+            record.begin(config, made_by)
+    return begun
 
 
 def _measure(config: RunConfig, record: Record, dataset: Dataset | None, device: torch.device) -> None:
@@ -178,9 +196,10 @@ def _measure(config: RunConfig, record: Record, dataset: Dataset | None, device:
     try:
         if isinstance(config.study, SamplesConfig):
             assert dataset is not None
-            record.write_metrics(samples(dataset, config.augment, config.study.images, config.seeds[0]))
+            measured = samples(dataset, config.augment, config.study.images, config.seeds[0])
         else:
-            record.write_metrics(theory.measure(config, dataset, device))
+            measured = theory.measure(config, dataset, device)
+        record.write_metrics(to_parquet(measured))
     except Exception:
         record.write_status("failed", 0, time.monotonic() - began, {})
         raise

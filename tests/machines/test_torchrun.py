@@ -52,7 +52,7 @@ def state(record: Record) -> dict[str, torch.Tensor]:
     content = record.checkpoint.read_bytes()[32:]
     path = record.folder / "state.pt"
     path.write_bytes(content)
-    model: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["model"]
+    model: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["state"]["model"]
     return {name: value for name, value in model.items() if value.is_floating_point()}
 
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from bnrepro import paper
 from bnrepro.claims.fig1 import chosen_rate
 from bnrepro.errors import BadInput
-from bnrepro.files import write_atomically, write_text
+from bnrepro.files import write_bytes, write_text
 from bnrepro.report import readme
 from bnrepro.report.cells import cell, count, interval, number, percent
 from bnrepro.report.exact_statements import exact_statements
@@ -98,7 +98,7 @@ def _picture(results: Path, data: str, picture: Picture, tables: Tables, claims:
         return {"name": picture.name, "experiment": experiment_of(missing), "path": None}
     needed = [tables[name] for name in picture.tables]
     image = png(picture.draw(*needed))
-    write_atomically(path, lambda aside: aside.write_bytes(image))
+    write_bytes(path, image)
     relative = path.relative_to(results).as_posix()
     judged = claims[claims["id"].map(picture.judged_by).astype(bool) & (claims["verdict"] != "not run")]
     return {

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bnrepro.errors import BadInput
-from bnrepro.files import write_atomically
+from bnrepro.files import write_text
 from bnrepro.record import Record
 
 SUMS = "SHA256SUMS"
@@ -109,8 +109,7 @@ def labelled(table: pd.DataFrame, record: Record, network: bool = True) -> pd.Da
 
 def write(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV, atomically, with as many digits as the measurement deserves."""
-    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    write_atomically(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+    write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
 def read(path: Path) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from bnrepro.record import Record
 from bnrepro.run import run
 from bnrepro.stopping import Stopped, StopRequest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RUN = ["network=mlp_bn", "steps=1500", "probes.evaluate_every=100", "probes.activation_steps=3", "seeds=[0,1]"]
 
 

@@ -1,0 +1,208 @@
+"""Files cut short, with a flipped bit or empty; files of another version; files that would do harm."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bnrepro import checkpoint, data
+from bnrepro.config import RunConfig
+from bnrepro.errors import BadInput
+from bnrepro.record import Record
+from bnrepro.run import run
+from bnrepro.state import State, initial
+from conftest import Make
+from interruption import interrupted, stored_state
+
+
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 16]) + content[middle + 1 :]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "cut short": lambda content: content[: len(content) // 2],
+    "flipped bit": flipped,
+}
+DAMAGED = pytest.mark.parametrize("damage", list(DAMAGES.values()), ids=list(DAMAGES))
+SETTINGS = ["network=mlp_bn", "runtime.checkpoint_every=8"]
+
+
+def harm(path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path.write_bytes(damage(path.read_bytes()))
+
+
+def fresh(config: RunConfig) -> State:
+    return initial(config, data.load(config.data, Path(config.data_root)), torch.device("cpu"))
+
+
+def sealed(value: Any) -> bytes:
+    """Return a checkpoint file of ``value`` whose checksum is right."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue()
+
+
+@pytest.fixture
+def stopped(small: Make) -> tuple[RunConfig, Record]:
+    """A run that ended after step 20: checkpoints of steps 8 and 16."""
+    config = small(*SETTINGS)
+    return config, interrupted(config, 20)
+
+
+def ends_undisturbed(record: Record, small: Make, tmp_path: Path) -> None:
+    undisturbed = run(small(*SETTINGS, f"runs_root={tmp_path / 'undisturbed'}"))
+    assert record.metrics.read_bytes() == undisturbed.metrics.read_bytes()
+    theirs = stored_state(undisturbed)
+    assert all(torch.equal(value, theirs[name]) for name, value in stored_state(record).items())
+
+
+@DAMAGED
+def test_the_checkpoint_before_a_damaged_one_is_used(
+    damage: Callable[[bytes], bytes],
+    stopped: tuple[RunConfig, Record],
+    small: Make,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config, record = stopped
+    harm(record.checkpoint, damage)
+    found = record.checkpoint.read_bytes()
+    record = run(config)
+    said = capsys.readouterr().out
+    assert "checkpoint.pt is damaged, its checksum is wrong: it is kept as checkpoint.pt.damaged" in said
+    assert "going on from step 8" in said
+    assert (record.folder / "checkpoint.pt.damaged").read_bytes() == found
+    ends_undisturbed(record, small, tmp_path)
+
+
+def test_with_no_whole_checkpoint_left_a_run_starts_anew_and_says_so(
+    stopped: tuple[RunConfig, Record], small: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, record = stopped
+    for path in (record.checkpoint, checkpoint.before(record.checkpoint)):
+        harm(path, flipped)
+    record = run(config)
+    said = capsys.readouterr().out
+    assert said.count("its checksum is wrong") == 2
+    assert "has no whole checkpoint: the run starts anew" in said
+    assert "going on" not in said
+    ends_undisturbed(record, small, tmp_path)
+
+
+@DAMAGED
+@pytest.mark.parametrize("name", ["metrics.parquet", "status.json"])
+def test_tables_and_status_follow_from_the_checkpoint(
+    name: str, damage: Callable[[bytes], bytes], stopped: tuple[RunConfig, Record], small: Make, tmp_path: Path
+) -> None:
+    config, record = stopped
+    harm(record.folder / name, damage)
+    ends_undisturbed(run(config), small, tmp_path)
+
+
+@DAMAGED
+def test_a_damaged_table_of_a_finished_run_is_made_anew(
+    damage: Callable[[bytes], bytes], small: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = run(small(*SETTINGS))
+    harm(record.metrics, damage)
+    with pytest.raises(BadInput, match=r"metrics\.parquet is missing or damaged"):
+        record.read_metrics()
+    capsys.readouterr()
+    run(small(*SETTINGS))
+    said = capsys.readouterr().out
+    assert "metrics.parquet is damaged: it is kept as metrics.parquet.damaged and made anew" in said
+    assert "going on from step 60" in said  # the last: nothing is trained
+    ends_undisturbed(record, small, tmp_path)
+
+
+@DAMAGED
+@pytest.mark.parametrize("name", ["config.json", "provenance.json"])
+def test_a_run_that_cannot_say_what_it_is_is_refused(
+    name: str, damage: Callable[[bytes], bytes], stopped: tuple[RunConfig, Record]
+) -> None:
+    config, record = stopped
+    path = record.folder / name
+    path.write_bytes(damage(path.read_bytes()).replace(b"\x10", b"{"))
+    found = path.read_bytes()
+    if name == "provenance.json" and found:  # a flipped bit may leave JSON whole: then it is no damage that shows
+        path.write_bytes(found[:20])
+        found = path.read_bytes()
+    with pytest.raises(BadInput, match=rf"{name} is missing or damaged|holds a run with another config"):
+        run(config)
+    assert path.read_bytes() == found
+
+
+def test_any_flipped_bit_of_a_checkpoint_or_table_is_seen(stopped: tuple[RunConfig, Record]) -> None:
+    config, record = stopped
+    table = record.read_metrics()
+    checkpoint.before(record.checkpoint).unlink()
+    seen = 0
+    for path in (record.checkpoint, record.metrics):
+        whole = path.read_bytes()
+        for position in range(0, len(whole), max(1, len(whole) // 40)):
+            changed = bytearray(whole)
+            changed[position] ^= 16
+            path.write_bytes(changed)
+            if path == record.checkpoint:
+                assert checkpoint.restore(path, fresh(config)) is None
+                seen += 1
+                continue
+            try:
+                assert record.read_metrics().equals(table)  # parquet's first four bytes carry nothing
+            except BadInput:
+                seen += 1
+        path.write_bytes(whole)
+    assert seen >= 40 + 38
+
+
+def test_an_older_format_is_explained(stopped: tuple[RunConfig, Record]) -> None:
+    config, record = stopped
+    record.checkpoint.write_bytes(sealed(fresh(config).state_dict()))  # what format 1 was
+    with pytest.raises(BadInput, match=r"format 1 of checkpoints, this version reads 2: .* began it"):
+        run(config)
+
+
+class Executes:
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return Path.touch, (Path("executed"),)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("value", [Executes(), {"format": 2, "state": Executes()}, [1], {"format": 2, "state": {}}])
+def test_a_hostile_or_foreign_checkpoint_is_refused(
+    value: Any, stopped: tuple[RunConfig, Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, record = stopped
+    monkeypatch.chdir(tmp_path)
+    record.checkpoint.write_bytes(sealed(value))
+    with pytest.raises(BadInput, match=r"checkpoint\.pt cannot be read as a checkpoint of this run"):
+        run(config)
+    assert not Path("executed").exists()
+
+
+def test_another_networks_checkpoint_is_refused(stopped: tuple[RunConfig, Record], small: Make) -> None:
+    config, record = stopped
+    other = interrupted(small("network=mlp", "runtime.checkpoint_every=8"), 20)
+    record.checkpoint.write_bytes(other.checkpoint.read_bytes())
+    with pytest.raises(BadInput, match="cannot be read as a checkpoint of this run"):
+        run(config)
+
+
+def test_a_changed_config_is_refused_with_the_keys_that_differ(stopped: tuple[RunConfig, Record]) -> None:
+    config, record = stopped
+    path = record.folder / "config.json"
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps({**stored, "optim.lr": 7.0, "runtime.threads": 2, "runtime.processes": 2}))
+    with pytest.raises(BadInput, match=r"optim\.lr is 7\.0 there .*processes is 2 there.*threads is 2 there"):
+        run(config)
+
+
+@pytest.mark.parametrize("override", ["runtime.threads=2", "runtime.processes=2", "steps=61"])
+def test_what_changes_the_last_bits_is_another_run(override: str, small: Make) -> None:
+    assert Record.of(small(*SETTINGS, override)).folder != Record.of(small(*SETTINGS)).folder

@@ -1,0 +1,124 @@
+"""A full disk, a disk that is read-only, and no memory left."""
+
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import children
+import pytest
+import torch
+
+from bnrepro import checkpoint, data
+from bnrepro.compose import load
+from bnrepro.record import Record
+from bnrepro.run import run
+from bnrepro.state import initial
+from interruption import stored_state
+
+RUN = ["network=mlp_bn", "steps=60", "runtime.checkpoint_every=10", "probes.evaluate_every=10"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a disk needs root: sudo make test-root")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("room", [600, 1100])  # KiB: in the first or a later checkpoint, each is about 300
+def test_a_full_disk_loses_nothing(room: int, small_disk: Path, tmp_path: Path) -> None:
+    overrides = [*RUN, f"runs_root={small_disk}"]
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(4 * 2**20 - room * 1024))
+    code, said = children.finish(children.train, tmp_path / "said", *overrides)
+    assert code == 2, said
+    assert "Traceback" not in said
+    (message,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert f"{small_disk}" in message
+    assert "cannot be written (No space left on device)" in message
+    config = load([*children.SMALL, *overrides])
+    record = Record.of(config)
+    if record.checkpoint.exists():
+        assert "it takes" in message
+        assert " KiB" in message
+        state = initial(config, data.load(config.data, Path(config.data_root)), torch.device("cpu"))
+        assert checkpoint.restore(record.checkpoint, state) is not None
+        assert state.step > 0
+        assert not record.read_metrics().empty
+    else:
+        assert room == 600
+    filler.unlink()
+    code, said = children.finish(children.train, tmp_path / "again", *overrides)
+    assert code == 0, said
+    undisturbed = run(load([*children.SMALL, *RUN, f"runs_root={tmp_path / 'undisturbed'}"]))
+    assert record.metrics.read_bytes() == undisturbed.metrics.read_bytes()
+    theirs = stored_state(undisturbed)
+    assert all(torch.equal(value, theirs[name]) for name, value in stored_state(record).items())
+
+
+def test_a_read_only_disk_is_said(small_disk: Path, tmp_path: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    code, said = children.finish(children.train, tmp_path / "said", *RUN, f"runs_root={small_disk / 'runs'}")
+    assert code == 2
+    assert said.startswith("error: ")
+    assert len(said.splitlines()) == 1
+    assert "cannot be written (Read-only file system)" in said
+    assert "choose another runs_root=" in said
+
+
+def test_a_folder_without_the_right_to_write_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    code, said = children.finish(children.train, tmp_path / "said", *RUN, f"runs_root={tmp_path / 'file' / 'runs'}")
+    assert code == 2
+    assert "cannot be written (Not a directory)" in said
+    assert len(said.splitlines()) == 1
+
+
+def run_out(*overrides: str) -> None:
+    """Train with so little memory that after step 25 nothing more can be had."""
+    from bnrepro import probes
+
+    build = probes.build
+
+    class Greedy:
+        def when(self, step: int) -> bool:
+            return step == 25
+
+        def measure(self, state: Any) -> list[Any]:
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, used + 2**26))
+            torch.empty(2**28)  # 1 GiB
+            return []
+
+    probes.build = lambda config, dataset: [*build(config, dataset), Greedy()]
+    children.train(*overrides)
+
+
+def test_out_of_memory_names_what_to_lower_and_leaves_the_checkpoint(tmp_path: Path) -> None:
+    overrides = [*RUN, f"runs_root={tmp_path / 'runs'}"]
+    code, said = children.finish(run_out, tmp_path / "said", *overrides)
+    assert code == 1
+    assert "Traceback" not in said
+    assert "error: there is not enough memory" in said
+    for key in ("batch_size", "seeds", "model.width", "model.hidden"):
+        assert key in said
+    code, said = children.finish(children.train, tmp_path / "again", *overrides)
+    assert code == 0
+    assert "going on from step 20" in said
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_out_of_a_gpus_memory_is_the_same(tmp_path: Path) -> None:
+    overrides = ["data=digits", "runtime.device=cuda", "model.hidden=[200000,200000]", f"runs_root={tmp_path / 'runs'}"]
+    code, said = children.finish(children.train, tmp_path / "said", *overrides)
+    assert code == 1
+    assert "error: there is not enough memory" in said
+    assert "Traceback" not in said
