@@ -10,7 +10,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-slow report tensorboard lint clean
+.PHONY: help setup reproduce test test-slow test-root fuzz report tensorboard lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,12 @@ test-slow: $(INSTALLED) ## the slow tests: torchrun, searches, and a Slurm of on
 	@if command -v sbatch slurmd munged > /dev/null; then tests/machines/slurm.sh start; \
 	else echo "no Slurm here (Debian: apt-get install slurm-wlm munge): its tests are skipped"; fi
 	$(BIN)/python -m pytest -m slow; code=$$?; tests/machines/slurm.sh stop; exit $$code
+
+test-root: $(INSTALLED) ## as root: what needs a disk of its own to be mounted
+	$(BIN)/python -m pytest tests/faults/test_room.py
+
+fuzz: $(INSTALLED) ## 2,000 command lines drawn at random: each runs or is refused in one message
+	BNREPRO_FUZZ=2000 $(BIN)/python -m pytest tests/faults/test_fuzz.py
 
 clean: ## remove .venv and caches (runs/, data/ and results/ stay)
 	rm -rf .venv .mypy_cache .ruff_cache src/*.egg-info

@@ -151,3 +151,15 @@ def test_an_experiments_tables_are_written_when_its_last_run_ends(
     results = tmp_path / "runs/smoke/results"
     assert set(tables.read(results / "runs.csv")["experiment"]) == {"fig1"}
     assert "fig1a-faster" in (results / "README.md").read_text()
+
+
+def test_the_papers_scale_is_imagenets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for asked in (["--images", "shapes"], ["--images", "cifar10", "--dry-run"]):
+        assert reproduce.main(["--scale", "paper", "--experiment", "fig2", *asked]) == 2
+        assert "scale paper has the steps and the crops of ImageNet" in capsys.readouterr().err
+    assert reproduce.main(["--scale", "paper", "--experiment", "fig2"]) == 2
+    assert "data/imagenet is not there" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -13,6 +13,7 @@ from bnrepro.errors import BadInput
 from bnrepro.mnist_files import check_mnist, missing_mnist
 
 DATA_ROOT = Path("data")
+OF_SCALE = {"smoke": "shapes", "paper": "imagenet"}
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,13 @@ def images(asked: str | None, scale: str) -> tuple[str, Banner | None]:
     """Return the colour images of Sec. 4.2: CIFAR-10, as it is or as JPEG, else what the program draws.
 
     Raises:
-        BadInput: what was asked for by name is not to be had.
+        BadInput: what was asked for by name is not to be had, or does not fit the scale.
     """
-    if asked is None and scale == "smoke":
-        return "shapes", None
-    if asked:
-        _check(asked)
-        return asked, None
-    if there := images_there():
+    if asked or scale == "paper":
+        name = images_wanted(asked, scale)
+        _check(name)
+        return name, None
+    if there := images_wanted(asked, scale):
         return there, None
     from bnrepro.data.cifar import fetch
 
@@ -68,8 +68,16 @@ def images(asked: str | None, scale: str) -> tuple[str, Banner | None]:
     return "cifar10", None
 
 
-def images_there() -> str:
-    """Name the form of CIFAR-10 that need not be fetched; empty where there is none."""
+def images_wanted(asked: str | None, scale: str) -> str:
+    """Name the images that are asked for, that a scale stands for, or CIFAR-10 in the form that is there; else ''.
+
+    Raises:
+        BadInput: the scale is the paper's, whose images are ImageNet's, and others are asked for.
+    """
+    if scale == "paper" and asked not in (None, "imagenet"):
+        raise BadInput(f"scale paper has the steps and the crops of ImageNet: for {asked} take SCALE=gpu or cpu")
+    if asked or scale in OF_SCALE:
+        return asked or OF_SCALE[scale]
     folders = {"cifar10": "cifar-10-batches-py", "cifar10_jpeg": "cifar10-jpeg"}
     return next((name for name, folder in folders.items() if (DATA_ROOT / folder).is_dir()), "")
 

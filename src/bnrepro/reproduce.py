@@ -28,7 +28,7 @@ EXPERIMENTS = {  # what a scale runs
     "quick": ["theory", "fig1", "fig2_samples", "fig2"],
     "cpu": WHOLE,
     "gpu": [*WHOLE, "fig2_equal_decay"],  # all of LATER would take hours there too
-    "paper": WHOLE + LATER,
+    "paper": [*WHOLE, "fig2_equal_decay", "fig2_init", "ablations", "ensemble"],  # its rates are the paper's anyway
 }
 TRAIN = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
 
@@ -80,7 +80,7 @@ def reproduce(
     chosen = [experiment] if experiment else EXPERIMENTS[scale]
     runs_root = Path("runs/smoke" if scale == "smoke" else "runs")
     if dry_run:
-        pictures = images or ("shapes" if scale == "smoke" else at_hand.images_there() or "cifar10")
+        pictures = at_hand.images_wanted(images, scale) or "cifar10"
         named = {name: pictures if name not in ON_DIGITS else (data or "mnist") for name in chosen}
         return list_runs(plan(scale, named, device, runs_root))
     data_of, banners = choose_data(chosen, scale, data, images)

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.ImageEnhance import Brightness, Color, Contrast
 
 from bnrepro.config import AugmentConfig
 from bnrepro.data import Dataset, Examples, Sampler
 from bnrepro.data.augment import Augment, centre
 from bnrepro.data.samples import samples
+from bnrepro.seeding import uniform
 
 PLAIN = AugmentConfig(shuffle="full", crop=0, pad=0, flip=False, photometric=0.0, crop_at="random")
 
@@ -61,6 +63,19 @@ def test_photometric_distortion_has_its_strength_and_0_is_none() -> None:
     distorted = Augment(replace(PLAIN, photometric=1.0), seed=0)(colours)
     assert (distorted.min().item() >= 0, distorted.max().item() <= 1) == (True, True)
     assert not Augment(PLAIN, 0).config.distorts
+
+
+def test_photometric_distortion_is_pillows() -> None:
+    """Brightness, contrast and saturation of coloured images by the drawn factors, one after the other."""
+    images = torch.randint(0, 256, (40, 3, 9, 9), generator=torch.Generator().manual_seed(2)).to(torch.uint8)
+    out = Augment(replace(PLAIN, photometric=1.0), seed=0)(images)
+    drawn = uniform(Augment(PLAIN, seed=0).generator, (3, 40), batch=1)
+    for image, distorted, factors in zip(images, out, (1 + 0.4 * (2 * drawn - 1)).T, strict=True):
+        expected = Image.fromarray(image.permute(1, 2, 0).numpy())
+        for enhance, factor in zip((Brightness, Contrast, Color), factors, strict=True):
+            expected = enhance(expected).enhance(float(factor))
+        theirs = torch.tensor(np.array(expected)).permute(2, 0, 1) / 255
+        assert (distorted - theirs).abs().max().item() < 4 / 255  # Pillow rounds to whole bytes in between
 
 
 def test_a_seed_distorts_the_same_way_and_goes_on_where_it_was() -> None:

@@ -99,33 +99,73 @@ def test_the_small_inception_has_the_published_parameters() -> None:
     assert sum(p.numel() for p in with_bn.parameters()) - maps == 1_649_402  # their BN has β alone
 
 
-def by_hand(model: Inception, images: Tensor) -> Tensor:
-    """Run BN-x5's network from its weights with the framework's functions, block by block as the table reads."""
+PRINTED_POOLS = "avg avg max avg avg avg avg max avg max"  # Figure 5, column "pool", from 3a to 5b
+PRINTED_STRIDES = (1, 1, 2, 1, 1, 1, 1, 2, 1, 1)
+
+
+def by_hand(model: Inception, images: Tensor, network: str, stem: int) -> Tensor:
+    """Run a network from its weights with the framework's functions, block by block as the figure reads."""
     f = nn.functional
+    g = torch.sigmoid if network.endswith("sigmoid") else f.relu
+
+    def bn(x: Tensor, m: Any) -> Tensor:
+        return f.batch_norm(x, None, None, m.weight, m.bias, training=True, eps=1e-5) if m else x
 
     def unit(u: Tensor, m: Any, stride: int = 1, pad: int = 0) -> Tensor:
-        x = f.conv2d(u, m.conv.weight, None, stride, pad)
-        return f.relu(f.batch_norm(x, None, None, m.norm.weight, m.norm.bias, training=True, eps=1e-5))
+        return g(bn(f.conv2d(u, m.conv.weight, m.conv.bias, stride, pad), m.norm))
 
-    first, second, third, _ = model.blocks["stem"]
-    u = unit((images - 0.5) / 0.25, first, 2, 1)
-    u = f.max_pool2d(unit(unit(u, second), third, 1, 1), 3, 2, 1)
-    for row in FIGURE_5:
+    def lrn(u: Tensor) -> Tensor:
+        return f.local_response_norm(u, 5, 1e-4, 0.75, 1.0) if network in ("inception", "bn_baseline") else u
+
+    first, *others = (m for m in model.blocks["stem"] if hasattr(m, "conv"))
+    u = (images - 0.5) / 0.25
+    if stem == 8:
+        depthwise, pointwise = first.conv  # eight maps of each colour
+        u = f.conv2d(u, depthwise.weight, None, 2, 3, groups=3)
+        u = f.max_pool2d(g(bn(f.conv2d(u, pointwise.weight, pointwise.bias), first.norm)), 3, 2, 1)
+    else:
+        u = unit(u, first, {4: 2, 2: 1}[stem], 1)
+    u = lrn(u)
+    second, third = others
+    u = f.max_pool2d(lrn(unit(unit(u, second), third, 1, 1)), 3, 2, 1)
+    for row, pooling, stride in zip(FIGURE_5, PRINTED_POOLS.split(), PRINTED_STRIDES, strict=True):
         (block,) = model.blocks[row.name]
         *one, three, large, pool = block.branches
         out = [unit(u, one[0])] if one else []
-        out.append(unit(unit(u, three[0]), three[1], row.stride, 1))
-        out.append(unit(unit(unit(u, large[0]), large[1], 1, 1), large[2], row.stride, 1))
-        pooled = (f.avg_pool2d if row.pool == "avg" else f.max_pool2d)(u, 3, row.stride, 1)
-        out.append(unit(pooled, pool[1]) if row.projection else pooled)
+        out.append(unit(unit(u, three[0]), three[1], stride, 1))
+        out.append(unit(unit(unit(u, large[0]), large[1], 1, 1), large[2], stride, 1))
+        pooled = (f.avg_pool2d if pooling == "avg" else f.max_pool2d)(u, 3, stride, 1)
+        out.append(unit(pooled, pool[1]) if len(pool) > 1 else pooled)
         u = torch.cat(out, dim=1)
     return model.output(u.mean(dim=(2, 3)))
 
 
-def test_the_network_computes_what_its_table_says() -> None:
-    model = build("bn_x5", "model.width=0.125")
+@pytest.mark.parametrize(
+    ("network", "stem"),
+    [("bn_x5", 4), ("bn_x5", 2), ("bn_x5", 8), ("inception", 4), ("bn_baseline", 2), ("bn_x5_sigmoid", 4)],
+)
+def test_the_network_computes_what_its_table_says(network: str, stem: int) -> None:
+    # he: with the small Gaussian weights hardly anything reaches the end without BN
+    model = build(network, "model.width=0.125", f"model.stem={stem}", "model.dropout=0", "model.init=he")
     images = torch.rand(1, 8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(model(images)[0], by_hand(model, images[0]), rtol=1e-4, atol=1e-4)
+    expected = by_hand(model, images[0], network, stem)
+    torch.testing.assert_close(model(images)[0], expected, rtol=1e-4, atol=1e-4)
+    assert len([m for m in model.modules() if isinstance(m, LocalResponseNorm)]) == 2 * (network != "bn_x5") * (
+        "sigmoid" not in network
+    )
+
+
+def test_dropout_stands_before_the_last_layer_and_in_training_alone() -> None:
+    model = build("inception", "model.width=0.125")
+    seen: list[Tensor] = []
+    model.output.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    images = torch.rand(1, 8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    model(images)
+    model.eval()
+    model(images)
+    kept, whole = seen[0] != 0, seen[1]
+    assert 1 - kept[whole != 0].float().mean().item() == pytest.approx(model.dropout.p, abs=0.05)
+    torch.testing.assert_close(seen[0][kept], whole[kept] / (1 - model.dropout.p))
 
 
 @pytest.mark.parametrize("network", NETWORKS)

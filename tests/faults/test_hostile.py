@@ -1,0 +1,73 @@
+"""Input that means harm: it is refused or escaped."""
+
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from bnrepro import cli, results
+from bnrepro.compose import load
+from bnrepro.errors import BadInput
+from bnrepro.run import run
+from conftest import Make
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("key", ["name", "experiment"])
+@pytest.mark.parametrize("value", ["../../x", "/tmp/x", "a/b", "..", ".hidden", "a\\nb", "<b>"])
+def test_no_path_leaves_the_runs_folder(key: str, value: str, tmp_path: Path) -> None:
+    with pytest.raises((BadInput, cli.HydraException)):  # an experiment is a file of configs/
+        load([f"{key}='{value}'", f"runs_root={tmp_path}"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_yaml_that_constructs_objects_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "optim").mkdir()
+    (tmp_path / "optim/evil.yaml").write_text("lr: !!python/object/apply:os.system ['touch executed']\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["train.py", "--config-dir", str(tmp_path), "optim=evil"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main(lambda config: None)
+    assert stop.value.code == 2
+    assert "could not determine a constructor" in capsys.readouterr().err
+    assert not (tmp_path / "executed").exists()
+
+
+def test_an_image_bomb_is_named_and_not_decoded(small: Make, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            folder = tmp_path / "tree" / split / name
+            folder.mkdir(parents=True)
+            for number in range(4):
+                Image.new("RGB", (32, 32)).save(folder / f"{number}.png")
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "tree/train/a/9.png")
+    settings = ["network=bn_x5", "data=image_folder", f"data.folder={tmp_path / 'tree'}", "data.test=test", "steps=1"]
+    with pytest.raises(BadInput, match=r"9\.png has 20000 x 20000 pixels"):
+        run(small(*settings, "data.size=32", "batch_size=4", "model.width=0.125"))
+
+
+def test_names_are_shown_as_text(small: Make, tmp_path: Path) -> None:
+    """A name with HTML in it, in every table that the report shows."""
+    evil = "<script>alert(1)</script>"
+    target = tmp_path / "results"
+    runs = [run(small(f"network={network}", "experiment=fig1")) for network in ("mlp", "mlp_bn")]
+    results.add(target, "fig1", runs, [f"python scripts/train.py {evil}"] * 2)
+    listed = pd.read_csv(target / "runs.csv", keep_default_na=False)
+    listed["device"] = listed["commit"] = evil
+    listed.to_csv(target / "runs.csv", index=False)
+    lines = [line for line in (target / "SHA256SUMS").read_text().splitlines() if "runs.csv" not in line]
+    (target / "SHA256SUMS").write_text("\n".join([*lines, f"{results._sha256(target / 'runs.csv')}  runs.csv\n"]))
+    results.refresh(target)
+    page = (target / "report.html").read_text()
+    assert evil not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_servers_answer_this_machine_alone() -> None:
+    said = subprocess.run(["make", "-n", "tensorboard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "--host localhost" in said
