@@ -146,7 +146,7 @@ class Record:
         Raises:
             BadInput: another process holds it, or it cannot be written.
         """
-        lock = FileLock(self._lock, timeout=0)
+        lock = FileLock(self._lock, timeout=1)  # who only asks whether it is held (see held) holds it for a moment
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()

@@ -25,7 +25,7 @@ LATER = [  # hours more, one by one with EXPERIMENT=
 ]
 EXPERIMENTS = {  # what a scale runs
     "smoke": ["fig1", "fig2_samples", "fig2"],
-    "quick": ["theory", "fig1", "fig2_samples", "fig2"],
+    "quick": ["theory", "fig1", "higher_lr", "initial_scale", "fig2_samples", "fig2"],
     "cpu": WHOLE,
     "gpu": [*WHOLE, "fig2_equal_decay"],  # all of LATER would take hours there too
     "paper": [*WHOLE, "fig2_equal_decay", "fig2_init", "ablations", "ensemble"],  # its rates are the paper's anyway
@@ -146,6 +146,8 @@ def announce(jobs: list[Job]) -> None:
             work, memory = sum(cost.multiply_adds for cost in costs), max(cost.memory for cost in costs)
             line += f", {steps:,} steps, {sum(cost.images for cost in costs):,} images, {work:.2g} multiply-adds"
             line += f", up to {memory / 2**20:,.0f} MiB a run besides the images"
+        else:
+            line += ", studies of a minute or less"
         print(line, flush=True)
 
 

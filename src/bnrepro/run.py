@@ -147,17 +147,13 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
 
     try:
         events = Events(record.folder, config, list(state.model.watched()), state.step) if first else None
+        sinks: list[Sink] = [table, events, progress] if events else []
         with progress if first else nullcontext(), StopRequest() as stop:
-            sinks: list[Sink] = [table, events, progress] if events else []
             train(state, config.steps, probes.build(config, dataset), sinks, after_step)
-        given = predictions(config, dataset, state) if config.probes.predictions else None
-        if events:
-            events.finish(table.table())
-            if given is not None:
-                record.write_predictions(given)
-            save("diverged" if diverged(config, state) else "finished")
-            for seed, step in diverged(config, state).items():
-                print(f"{record.name}: seed {seed} diverged, its loss is not finite from step {step:,} on", flush=True)
+        _end(config, record, dataset, state, events=events, table=table)
+        save("diverged" if diverged(config, state) else "finished")
+        if stop.came():  # in the last step: the run has ended, but no other may begin
+            stop.obey()
     except Exception as error:
         if first:
             with suppress(BadInput):  # the disk may be full
@@ -186,6 +182,20 @@ def _begin(
         else:
             record.begin(config, made_by)
     return begun
+
+
+def _end(
+    config: RunConfig, record: Record, dataset: Dataset, state: State, *, events: Events | None, table: MetricsTable
+) -> None:
+    """Do what is done once, with the trained networks; ``events`` is the first process' alone."""
+    given = predictions(config, dataset, state) if config.probes.predictions else None
+    if events is None:
+        return
+    events.finish(table.table())
+    if given is not None:
+        record.write_predictions(given)
+    for seed, step in diverged(config, state).items():
+        print(f"{record.name}: seed {seed} diverged, its loss is not finite from step {step:,} on", flush=True)
 
 
 def _measure(config: RunConfig, record: Record, dataset: Dataset | None, device: torch.device) -> None:

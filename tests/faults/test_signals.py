@@ -8,9 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bnrepro import probes
 from bnrepro.compose import load
+from bnrepro.probes import Measurement
 from bnrepro.record import Record
 from bnrepro.run import run
+from bnrepro.state import State
 from bnrepro.stopping import Stopped, StopRequest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,3 +83,23 @@ def test_handlers_are_given_back() -> None:
     with StopRequest():
         assert signal.getsignal(signal.SIGTERM) != before[1]
     assert [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)] == before
+
+
+@pytest.mark.parametrize("step", [40, 60])
+def test_a_signal_in_the_last_step_ends_the_run_and_no_other_begins(
+    step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Signal:
+        def when(self, now: int) -> bool:
+            return now == step
+
+        def measure(self, state: State) -> list[Measurement]:
+            signal.raise_signal(signal.SIGTERM)
+            return []
+
+    config = load(["scale=smoke", "data=digits", "runtime.device=cpu", "steps=60", f"runs_root={tmp_path}"])
+    build = probes.build
+    monkeypatch.setattr(probes, "build", lambda c, d: [*build(c, d), Signal()])
+    with pytest.raises(Stopped):
+        run(config)
+    assert Record.of(config).status["status"] == ("finished" if step == 60 else "stopped")
