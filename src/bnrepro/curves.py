@@ -8,6 +8,7 @@ import pandas as pd
 from bnrepro.stability import Drift, Floats, drift
 
 FINAL_EVALUATIONS = 5  # a curve is smoothed by a running mean of five evaluations; the last one is "final"
+ROUNDING = 1e-9  # of accuracy: a running mean's last digits decide nothing
 PERCENTILES = (15, 50, 85)  # Fig. 1b,c
 
 
@@ -17,12 +18,40 @@ def accuracy_curves(metrics: pd.DataFrame, split: str = "test", metric: str = "a
     return rows.pivot(index="step", columns="seed", values="value").sort_index()
 
 
-def smooth(curves: pd.DataFrame, centred: bool = False) -> pd.DataFrame:
-    """Return the running mean of five evaluations: the last five, which comes two evaluations late, or ``centred``.
+def smooth(curves: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean of the last five evaluations, at the start of those that there are: two evaluations late."""
+    return curves.rolling(FINAL_EVALUATIONS, min_periods=1).mean()
 
-    Where there are not five, at the start or with ``centred`` at either end, the mean is of those that there are.
+
+def window(evaluations: int) -> int:
+    """Return how many evaluations :func:`centred` takes together: five, at most a tenth of all, an odd number."""
+    most = min(FINAL_EVALUATIONS, evaluations // 10)
+    return max(1, most if most % 2 else most - 1)
+
+
+def centred(curves: pd.DataFrame) -> pd.DataFrame:
+    """Return the centred running mean, neither late nor early, of which maxima and steps are read.
+
+    At either end it is of the evaluations that there are.
     """
-    return curves.rolling(FINAL_EVALUATIONS, min_periods=1, center=centred).mean()
+    return curves.rolling(window(len(curves)), min_periods=1, center=True).mean()
+
+
+def at_the_end(curves: pd.DataFrame) -> pd.Series:
+    """Return each seed's mean over as many of the last evaluations as :func:`centred` takes together."""
+    return curves.tail(window(len(curves))).mean()
+
+
+def first_reaches(curve: pd.Series, level: float) -> float:
+    """Return the step at which a curve, straight between evaluations, first reaches ``level``; NaN: never.
+
+    Where it is there at the first evaluation it is that evaluation's step.
+    """
+    there = np.flatnonzero(curve >= level - ROUNDING)
+    if not len(there):
+        return np.nan
+    sides = curve.iloc[max(there[0] - 1, 0) : there[0] + 1].dropna()
+    return float(np.interp(level, sides, sides.index))
 
 
 def final_accuracy(metrics: pd.DataFrame, split: str = "test") -> pd.Series:

@@ -7,14 +7,13 @@ import pandas as pd
 from bnrepro import paper
 from bnrepro.claims.claim import Claim, Outcome
 from bnrepro.claims.verdict import FEWEST_SEEDS, bound, difference, estimate, ratio
-from bnrepro.curves import last_layer, smooth
+from bnrepro.curves import ROUNDING, last_layer, smooth
 from bnrepro.stability import Drift, Floats, drift
 from bnrepro.tables import first_evaluation, rms_point_by_point, rms_to_paper
 from bnrepro.tables.fig1 import BASELINE
 
 WITH_BN = "mlp_bn"
 LATER = 0.1  # share of training after which the first changes are over
-ROUNDING = 1e-9  # of accuracy: a running mean's last digits decide nothing
 UNTRAINED = 0.2  # accuracy of a network that has not left chance: of ten classes, twice that
 CURVE_BOUND = 0.010  # the printed difference of the final accuracies: nearer than the effect that is to be shown
 

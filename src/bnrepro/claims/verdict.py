@@ -40,6 +40,12 @@ def estimate(samples: ArrayLike) -> Estimate:
     return Estimate(mean, mean - half, mean + half, len(x))
 
 
+def geometric(samples: ArrayLike) -> Estimate:
+    """Estimate the mean of a positive ratio over logarithms: of the reciprocal it is the reciprocal, never below 0."""
+    e = estimate(np.log(np.asarray(samples, dtype=np.float64)))
+    return Estimate(float(np.exp(e.value)), float(np.exp(e.low)), float(np.exp(e.high)), e.seeds)
+
+
 def ratio(e: Estimate, no_effect: float, paper: float) -> Verdict:
     """Judge a ratio, or another positive quantity whose size is judged by a factor of two."""
     return _compare(e, no_effect, paper, paper / 2, 2 * paper)

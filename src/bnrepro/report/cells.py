@@ -22,7 +22,7 @@ def number(value: Any) -> str:
 
 def interval(row: Mapping[Any, Any]) -> str:
     """Write the ends of a claim's interval; of one number there is none."""
-    none = pd.isna(row["low"]) or (math.isinf(row["low"]) and math.isinf(row["high"]))
+    none = pd.isna(row["low"]) or math.isinf(row["high"])
     return NONE if none else f"{number(row['low'])} to {number(row['high'])}"
 
 

@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bnrepro import paper
 from bnrepro.claims.ablations import CHANGES, PRINTED, READINGS, SEVERAL, SINGLE, effect
-from bnrepro.claims.fig2 import INCEPTION, curves, maximum, steps_to_inception
+from bnrepro.claims.fig2 import INCEPTION, curves, maximum, steps_to_maximum
 from bnrepro.claims.fig2_readings import INITS, with_figure_2
 from bnrepro.claims.verdict import estimate
 from bnrepro.report.style import COLOURS, GREY, canvas, label, setting
@@ -35,7 +35,7 @@ def figure_2(accuracy: pd.DataFrame) -> Figure:
             continue
         ours.plot(by_seed.index, by_seed, line, color=colour, linewidth=0.6, alpha=0.5)
         ours.plot(by_seed.index, by_seed.mean(axis=1), line, color=colour, linewidth=1.5, label=name)
-        reached = steps_to_inception(accuracy, network)
+        reached = steps_to_maximum(accuracy, network)
         if len(reached) and reached.notna().all():
             ours.plot(reached.mean(), level, "D", color=colour, markeredgecolor="white", markersize=6, zorder=5)
     ours.axhline(level, color="black", linewidth=0.7, linestyle=(0, (4, 2)))
@@ -76,8 +76,10 @@ def base_rate(table: pd.DataFrame) -> Figure:
 
 
 def initial_weights(he: pd.DataFrame, others: pd.DataFrame) -> Figure:
-    """Draw test accuracy with and without BN for each scheme of initial weights, side by side."""
-    schemes = {"he": he} | {init: others[others["init"] == init] for init in reversed(INITS)}
+    """Draw test accuracy with and without BN for each scheme of initial weights, he of the same scale, side by side."""
+    schemes = {"he": he[he["scale"].isin(others["scale"])]}
+    schemes |= {init: others[others["init"] == init] for init in reversed(INITS)}
+    schemes = {init: accuracy for init, accuracy in schemes.items() if len(accuracy)}
     figure, axes = canvas(7.2, 2.9, len(schemes), sharey=True)
     for ax, (init, accuracy) in zip(axes, schemes.items(), strict=True):
         for network in BANDS:

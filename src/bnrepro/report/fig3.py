@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from bnrepro import paper
-from bnrepro.claims.fig2 import maximum, steps_to_inception
+from bnrepro.claims.fig2 import maximum, steps_to_maximum
 from bnrepro.claims.fig2_readings import with_figure_2
 from bnrepro.claims.verdict import estimate
 from bnrepro.report.fig2_figures import STYLE
@@ -35,7 +35,7 @@ def _rows(name: str, tables: Tables) -> list[dict[str, Any]]:
 
 def _row(network: str, accuracy: pd.DataFrame, ends: pd.DataFrame) -> dict[str, Any]:
     end = ends[ends["network"] == network]
-    steps = steps_to_inception(accuracy, network)
+    steps = steps_to_maximum(accuracy, network)
     printed_steps, printed_maximum = paper.INCEPTION.get(network, (None, None))
     return {
         "network": STYLE[network][0],
