@@ -65,6 +65,23 @@ def test_the_claims_are_judged_at_the_scale_of_figure_1(table: pd.DataFrame) -> 
     assert verdicts.tolist() == ["not reproduced"] * 3
 
 
+def test_a_network_at_chance_everywhere_has_no_largest_rate_and_no_range() -> None:
+    """Which of its accuracies is half-way from chance to the best is noise's choice."""
+    noise = [0.101, 0.1, 0.103, np.nan, 0.104]
+    pieces = [rows("mlp_bn", seed, [0.5, 0.95, 0.95, 0.2, 0.1]) for seed in range(4)]
+    pieces += [rows("mlp", seed, [0.8, 0.9, 0.54, np.nan, np.nan] if seed else noise) for seed in range(4)]
+    made = pd.concat(pieces, ignore_index=True)
+    assert np.isnan(rates.largest(made, "mlp", "lr")[0])
+    assert np.isnan(rates.decades(made, "mlp", "lr")[0])
+    claims = [claim for claim in about("mnist") if claim.table == "higher_lr"]
+    judged = judge(claims, {"higher_lr": made}, "mnist").set_index("id")
+    assert judged["seeds"].tolist() == [3, 3, 4]  # the best accuracies can be compared all the same
+    note = "; without BN at chance at every setting on 1 of 4 seeds, which do not count"
+    assert judged["statement"].str.endswith(note).tolist() == [True, True, False]
+    always = pd.concat([*pieces[:4], *(rows("mlp", seed, noise) for seed in range(4))], ignore_index=True)
+    assert judge(claims, {"higher_lr": always}, "mnist")["verdict"].tolist()[:2] == ["inconclusive"] * 2
+
+
 def test_diverged_and_chance_are_failures(table: pd.DataFrame) -> None:
     failed = table[rates.fails(table)]
     assert set(failed.loc[failed["network"] == "mlp", "lr"]) == {10.0, 100.0}

@@ -2,7 +2,8 @@
 
 A seed's network *trains* at a setting where its last accuracy on held-out images is at least half-way from chance to
 the best that the same network reaches at any setting. Its *range* are the settings within 0.01 of its best accuracy,
-from the lowest to the highest, in decades. A ratio's interval is taken over the logarithms of the seeds' ratios.
+from the lowest to the highest, in decades. Where its best is chance, noise alone would pick either: it has none.
+A ratio's interval is taken over the logarithms of the seeds' ratios.
 """
 
 from collections.abc import Callable
@@ -12,33 +13,41 @@ import numpy as np
 import pandas as pd
 
 from bnrepro.claims.claim import Claim, Outcome
-from bnrepro.claims.verdict import Estimate, above, estimate
+from bnrepro.claims.verdict import above, estimate, geometric
 
 NEAR = 0.01  # of the best accuracy
 AT_CHANCE = 0.05  # of the way from chance to 1: below it a network has learned nothing
 FIGURE_1 = 0.05  # the initial standard deviation of Figure 1
+_CHANCE = "; not of seeds at chance at every setting (added after the first measurement)"
 MLP, INCEPTION = ("mlp", "mlp_bn"), ("inception", "bn_baseline")
 
 
 def largest(table: pd.DataFrame, network: str, setting: str) -> pd.Series:
-    """Return, per seed, the largest ``setting`` (lr or init_std) at which ``network`` trains."""
+    """Return, per seed, the largest ``setting`` (lr or init_std) at which ``network`` trains; none at chance."""
     final, best, chance = _by_seed(table, network, setting)
     trains = final.ge(chance + (best.max() - chance) / 2, axis=1)
-    return pd.Series({seed: trains.index[trains[seed]].max() for seed in trains}, dtype=float)
+    found = pd.Series({seed: trains.index[trains[seed]].max() for seed in trains}, dtype=float)
+    return found.mask(at_chance(best.max(), chance))
 
 
 def decades(table: pd.DataFrame, network: str, setting: str) -> pd.Series:
-    """Return, per seed, over how many decades of ``setting`` the best accuracy stays within 0.01 of its best."""
-    _, best, _ = _by_seed(table, network, setting)
+    """Return, per seed, over how many decades of ``setting`` the best accuracy is within 0.01 of its best."""
+    _, best, chance = _by_seed(table, network, setting)
     near = best.ge(best.max() - NEAR, axis=1)
     inside = {seed: near.index[near[seed]] for seed in near}
-    return pd.Series({seed: np.log10(found.max() / found.min()) for seed, found in inside.items()}, dtype=float)
+    wide = pd.Series({seed: np.log10(found.max() / found.min()) for seed, found in inside.items()}, dtype=float)
+    return wide.mask(at_chance(best.max(), chance))
+
+
+def at_chance(accuracy: pd.Series, chance: float | pd.Series) -> pd.Series:
+    """Say of each accuracy whether its network has learned nothing."""
+    nothing: pd.Series = accuracy - chance < AT_CHANCE * (1 - chance)
+    return nothing
 
 
 def fails(rows: pd.DataFrame) -> pd.Series:
     """Say of each row whether its network diverged or ended at chance."""
-    chance = 1 / rows["classes"]
-    failed: pd.Series = rows["diverged_at"].notna() | (rows["final"].fillna(0.0) - chance < AT_CHANCE * (1 - chance))
+    failed: pd.Series = rows["diverged_at"].notna() | at_chance(rows["final"].fillna(0.0), 1 / rows["classes"])
     return failed
 
 
@@ -51,15 +60,24 @@ def _by_seed(table: pd.DataFrame, network: str, setting: str) -> tuple[pd.DataFr
 
 def _larger(setting: str, pair: tuple[str, str], table: pd.DataFrame) -> Outcome:
     without, with_bn = (largest(table, network, setting) for network in pair)
-    logs = estimate((with_bn / without).dropna().map(np.log))
-    e = Estimate(float(np.exp(logs.value)), float(np.exp(logs.low)), float(np.exp(logs.high)), logs.seeds)
-    return Outcome(e, above(e, 1.0))
+    e = geometric(with_bn / without)
+    return Outcome(e, above(e, 1.0), _note(without, with_bn))
 
 
 def _wider(setting: str, pair: tuple[str, str], table: pd.DataFrame) -> Outcome:
     without, with_bn = (decades(table, network, setting) for network in pair)
     e = estimate((with_bn - without).dropna())
-    return Outcome(e, above(e, 0.0))
+    return Outcome(e, above(e, 0.0), _note(without, with_bn))
+
+
+def _note(without: pd.Series, with_bn: pd.Series) -> str:
+    """Say on how many seeds a network stays at chance everywhere, where there is one."""
+    by_network = {"without BN": without, "with BN": with_bn}
+    return "".join(
+        f"; {words} at chance at every setting on {of_it.isna().sum()} of {len(of_it)} seeds, which do not count"
+        for words, of_it in by_network.items()
+        if of_it.isna().any()
+    )
 
 
 def _better(pair: tuple[str, str], table: pd.DataFrame) -> Outcome:
@@ -79,7 +97,7 @@ def _higher_lr(words: str, table: str, pair: tuple[str, str], at: Callable[..., 
             "4.2.1",
             f"BN lets {words} train at higher learning rates: the largest that trains, with ÷ without",
             np.nan,
-            "ratio above 1",
+            f"ratio above 1{_CHANCE}",
             table,
             at(partial(_larger, "lr", pair)),
         ),
@@ -88,7 +106,7 @@ def _higher_lr(words: str, table: str, pair: tuple[str, str], at: Callable[..., 
             "4.2.1",
             f"the range of rates within {NEAR:g} of the best accuracy of {words}, in decades, with minus without",
             np.nan,
-            "difference above 0",
+            f"difference above 0{_CHANCE}",
             table,
             at(partial(_wider, "lr", pair)),
         ),
@@ -112,7 +130,7 @@ ON_DIGITS: list[Claim] = [
         "BN makes the network of Fig. 1 more resilient to the parameter scale: "
         "the largest initial scale that trains, with ÷ without",
         np.nan,
-        "ratio above 1",
+        f"ratio above 1{_CHANCE}",
         "initial_scale",
         partial(_larger, "init_std", MLP),
     ),
@@ -121,7 +139,7 @@ ON_DIGITS: list[Claim] = [
         "3.3",
         f"the range of initial scales within {NEAR:g} of the best accuracy, in decades, with minus without",
         np.nan,
-        "difference above 0",
+        f"difference above 0{_CHANCE}",
         "initial_scale",
         partial(_wider, "init_std", MLP),
     ),
