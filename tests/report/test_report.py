@@ -2,6 +2,7 @@
 
 import hashlib
 import html.parser
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from scipy import stats
 
 from bnrepro import paper, results, tables
 from bnrepro.errors import BadInput
-from bnrepro.report import build, fig3, figures
-from bnrepro.report.pictures import INCEPTION, TRAINED
+from bnrepro.report import build, fig2_figures, fig3, figures
+from bnrepro.report.inception_pictures import INCEPTION
+from bnrepro.report.pictures import TRAINED
 from bnrepro.report.style import GREY, mean_and_band
 
 STEPS = np.arange(500, 50_001, 500)
@@ -83,15 +85,15 @@ def test_what_was_spent_stands_above_the_runs(made: Path) -> None:
     older = tables.read(made / "runs.csv").query("data == 'digits'")
     rates = older.assign(experiment="higher_lr", study="training", seeds="0 1", replicas=26, steps=10_000, width=0.25)
     study = older.assign(experiment="theory", study="exact", seconds=3600.0)
-    in_parts = rates.assign(seeds="2", replicas=13, train_examples=0, width=0.5)
+    in_parts = rates.assign(seeds="2", replicas=13, train_examples=0, test_examples=5000, width=0.5)
     whole = tables.read(made / "runs.csv")
     tables.write(made / "runs.csv", pd.concat([whole, rates, in_parts, study], ignore_index=True))
     sign(made)
     results.refresh(made)
     rows = [line.replace(" ", "") for line in (made / "README.md").read_text().splitlines()]
-    assert "|fig1,quick|1|3|–|–|60|50,000|–|9,000,000|0.0|" in rows
-    assert f"|higher_lr,quick|1|3|0.25,0.5|–|60|10,000|all|{39 * 60 * 10_000:,}|0.0|" in rows
-    assert "|theory,quick|1|3|–|–|–|–|–|–|1.0|" in rows
+    assert "|fig1,quick|1|3|–|–|60|50,000|–|–|9,000,000|0.0|" in rows
+    assert f"|higher_lr,quick|1|3|0.25,0.5|–|60|10,000|all|5,000|{39 * 60 * 10_000:,}|0.0|" in rows
+    assert "|theory,quick|1|3|–|–|–|–|–|–|–|1.0|" in rows
 
 
 class Page(html.parser.HTMLParser):
@@ -192,7 +194,9 @@ def test_figure_1bc_draws_each_networks_own_printed_bands() -> None:
 
 def test_what_was_not_run_is_said(made: Path) -> None:
     readme = (made / "README.md").read_text()
-    assert "fig1_tuned was not run on mnist; `make reproduce SCALE=cpu EXPERIMENT=fig1_tuned` runs it" in readme
+    for data in ("mnist", "digits"):
+        command = f"make reproduce SCALE=cpu EXPERIMENT=fig1_tuned DATA={data}"
+        assert f"fig1_tuned was not run on {data}; `{command}` runs it" in readme
     assert not (made / "mnist/figures/fig1_tuned.png").exists()
 
 
@@ -249,6 +253,33 @@ def test_the_small_inception_stands_beside_its_published_numbers() -> None:
     table = pd.DataFrame({"network": "small_inception_bn", "seed": range(3), "accuracy": [0.84, 0.85, 0.86]})
     (row,) = fig3.small_inception({"small_inception": table})
     assert (row["network"], row["value"], row["theirs"]) == ("with BN", pytest.approx(0.85), 0.8575)
+
+
+@pytest.mark.parametrize(("data", "choice"), [("shapes", " IMAGES=shapes"), ("digits", " DATA=digits"), ("random", "")])
+def test_a_remedy_names_the_data_that_it_is_for(data: str, choice: str, tmp_path: Path) -> None:
+    tables.write(tmp_path / data / "other.csv", pd.DataFrame({"scale": ["cpu"]}))
+    tables.write(tmp_path / "runs.csv", a_run(data, "command"))
+    sign(tmp_path)
+    results.refresh(tmp_path)
+    for page in ("README.md", "report.html"):
+        remedies = re.findall(r"make reproduce SCALE=cpu EXPERIMENT=\w+([^`<]*)", (tmp_path / page).read_text())
+        assert set(remedies) == {choice}
+
+
+def test_initial_weights_are_compared_at_one_scale() -> None:
+    rows = [{"network": n, "seed": 0, "step": s, "accuracy": 0.5} for n in ("inception", "bn_baseline") for s in (1, 2)]
+    he = pd.DataFrame(rows).assign(data="shapes", scale="cpu")
+    others = pd.concat([he.assign(init=init) for init in ("xavier", "gaussian")])
+    assert [ax.get_title(loc="left") for ax in fig2_figures.initial_weights(he, others).axes] == [
+        "he",
+        "gaussian",
+        "xavier",
+    ]
+    elsewhere = he.assign(scale="quick")
+    assert [ax.get_title(loc="left") for ax in fig2_figures.initial_weights(elsewhere, others).axes] == [
+        "gaussian",
+        "xavier",
+    ]
 
 
 def test_a_missing_table_names_its_experiment() -> None:

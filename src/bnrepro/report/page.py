@@ -16,7 +16,8 @@ from bnrepro.report import readme
 from bnrepro.report.cells import cell, count, interval, number, percent
 from bnrepro.report.exact_statements import exact_statements
 from bnrepro.report.fig3 import base_rate, figure_3, inherited_rate, small_inception
-from bnrepro.report.pictures import INCEPTION, RANDOM, TRAINED, Picture
+from bnrepro.report.inception_pictures import INCEPTION
+from bnrepro.report.pictures import RANDOM, TRAINED, Picture
 from bnrepro.report.spent import spent
 from bnrepro.report.style import NAMES, png
 from bnrepro.tables import HANDWRITTEN, Tables, experiment_of, fingerprint, present, read, read_all
@@ -68,6 +69,7 @@ def _section(results: Path, data: str, claims: pd.DataFrame, runs: pd.DataFrame)
     return {
         "data": data,
         "title": TITLES.get(data, data),
+        "choice": _choice(data),
         "claims": ours.to_dict("records"),
         "counts": ours["verdict"].value_counts().to_dict(),
         "pictures": pictures,
@@ -82,6 +84,13 @@ def _section(results: Path, data: str, claims: pd.DataFrame, runs: pd.DataFrame)
         "spent": spent(made),
         "runs": made.to_dict("records"),
     }
+
+
+def _choice(data: str) -> str:
+    """Return what ``make reproduce`` needs to run on these data; the random studies need none."""
+    if data == "random":
+        return ""
+    return f" {'DATA' if data in HANDWRITTEN else 'IMAGES'}={data}"
 
 
 def _pictures_of(data: str) -> list[Picture]:

@@ -1,20 +1,12 @@
-"""Which figures the report shows, and what a reader must know to read each."""
+"""Which figures the report shows, and what a reader must know to read each; the Inception networks' are apart."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from bnrepro.claims.fig2_readings import EQUAL_DECAY, INITS, PAPER_RATES, READINGS
-from bnrepro.report import (
-    fig2_figures,
-    figures,
-    jacobian_figures,
-    rates_figures,
-    samples,
-    theory_figures,
-    theory_findings,
-)
+from bnrepro.claims.fig2_readings import READINGS
+from bnrepro.report import figures, jacobian_figures, rates_figures, theory_figures, theory_findings
 
 
 @dataclass(frozen=True)
@@ -40,8 +32,8 @@ class Picture:
         return claim.startswith(self.claims) and (reading if reading in READINGS else "") in self.readings
 
 
-_OVER = "with and without BN, mean over the seeds and 95 % Student t interval, over"
-_CROSSES = (
+OVER = "with and without BN, mean over the seeds and 95 % Student t interval, over"
+CROSSES = (
     "Crosses: seeds that diverged or ended at chance; a loss that is not finite counts as accuracy 0. Of a network "
     "that still trains at an end of the grid, the range is at least what is given."
 )
@@ -106,15 +98,15 @@ TRAINED = [
         "higher_lr",
         ("higher_lr",),
         rates_figures.higher_lr,
-        f"Held-out accuracy at the end of training {_OVER} learning rates, from three initial scales, the middle one "
-        f"that of Fig. 1. {_CROSSES}",
+        f"Held-out accuracy at the end of training {OVER} learning rates, from three initial scales, the middle one "
+        f"that of Fig. 1. {CROSSES}",
         ("higher-lr",),
     ),
     Picture(
         "initial_scale",
         ("initial_scale",),
         rates_figures.initial_scale,
-        f"Held-out accuracy at the end of training {_OVER} initial scales of the weights (Sec. 3.3). {_CROSSES}",
+        f"Held-out accuracy at the end of training {OVER} initial scales of the weights (Sec. 3.3). {CROSSES}",
         ("initial-scale",),
     ),
     Picture(
@@ -182,101 +174,5 @@ RANDOM = [
         "dotted: the fitted powers of the width. The times still grow faster at the largest widths. "
         "Right: Algorithm 2's last line, BN at inference folded into the linear layer before it, modules both.",
         ("whitening-cost", "alg2-affine"),
-    ),
-]
-FIGURE_2 = ("bn-half", "x5-", "x30-", "max-order", "sigmoid-")
-INCEPTION = [
-    Picture(
-        "fig2_samples",
-        ("fig2_samples",),
-        samples.distortions,
-        "Training images as they are stored, and as the networks see them: two draws of the random crop and mirror "
-        "without photometric distortion, with the strength 0.5 of BN-x5 and BN-x30, and with the strength 1 of the "
-        "others (brightness, contrast and saturation change by up to 40 % at strength 1).",
-    ),
-    Picture(
-        "fig2",
-        ("fig2_accuracy",),
-        fig2_figures.figure_2,
-        "Test accuracy of the Inception networks over training (Fig. 2), single crop, smoothed by a centred running "
-        "mean of five evaluations (at either end of those that there are): mean over the seeds, and their range. "
-        "Dashed: the mean of Inception's maxima, those of this number of steps: where its curve still rises at the "
-        "end, more steps would raise them. A diamond marks the mean number of steps after which a network reaches it, "
-        "where every seed does. Right: the paper's own curves.",
-        FIGURE_2,
-    ),
-    Picture(
-        "fig2_base_rate",
-        ("fig2_base_rate",),
-        fig2_figures.base_rate,
-        "The rate that x5 and x30 are multiples of: accuracy of Inception without BN on training images that it does"
-        " not train on. Points are seeds. The best rate by the mean at the end is taken.",
-    ),
-    Picture(
-        "fig2_equal_decay",
-        ("fig2_equal_decay_accuracy", "fig2_accuracy"),
-        fig2_figures.equal_decay,
-        "The same where the rates of BN-x5, BN-x30 and BN-x5-Sigmoid decay as Inception's does, by a factor of 4 over "
-        "the training, and not 6 times faster; the other networks are those of Fig. 2 above.",
-        FIGURE_2,
-        (EQUAL_DECAY,),
-    ),
-    Picture(
-        "fig2_paper_rates",
-        ("fig2_paper_rates_accuracy",),
-        fig2_figures.figure_2,
-        "The same networks at the paper's own rates: 0.0015 for Inception and BN-Baseline, 5 and 30 times that for the "
-        "others, where Fig. 2 above starts from the rate that is best for Inception here.",
-        FIGURE_2,
-        (PAPER_RATES,),
-    ),
-    Picture(
-        "fig2_init",
-        ("fig2_accuracy", "fig2_init"),
-        fig2_figures.initial_weights,
-        "Inception and BN-Baseline from three schemes of initial weights: he, that of Figure 2 (He et al. 2015; "
-        "standard deviation √(2/n) for n inputs), xavier (√(1/n)) and gaussian (0.01 everywhere). Mean of the "
-        "smoothed test accuracy over the seeds, and their range. The rate is the one that suits Inception with he.",
-        ("bn-half-steps", "max-order"),
-        INITS,
-    ),
-    Picture(
-        "higher_lr_inception",
-        ("higher_lr_inception",),
-        rates_figures.higher_lr_inception,
-        f"Held-out accuracy of Inception {_OVER} learning rates, after fewer steps than in Fig. 2. {_CROSSES}",
-        ("higher-lr",),
-    ),
-    Picture(
-        "fig2_blocks",
-        ("fig2_blocks",),
-        fig2_figures.blocks,
-        "The 15th, 50th and 85th percentile of the inputs of a block's last nonlinearities over training, all "
-        "positions and maps together, with BN (blue) and without (vermilion), all else equal. With BN the inputs are "
-        "normalised by the statistics of the images watched.",
-    ),
-    Picture(
-        "fig2_drift",
-        ("fig2_drift",),
-        fig2_figures.drift,
-        "The stability measure of Fig. 1b,c for every block: how far the median and the spread of an input move over"
-        " training, in units of the mean spread; the median over 16 maps of the block, mean and range of the seeds.",
-    ),
-    Picture(
-        "ablations",
-        ("ablations",),
-        fig2_figures.ablations,
-        "Each of the seven changes of Sec. 4.2.1 alone: what it does to the maximum of the smoothed test accuracy, "
-        "paired by seed, mean and 95 % Student t interval. Left: BN-Baseline with it minus without. Right: BN-x5 minus "
-        "BN-x5 without it. To the right of the dashed line the change helps.",
-        ("abl-",),
-    ),
-    Picture(
-        "ensemble",
-        ("ensemble",),
-        fig2_figures.ensemble,
-        "Six networks based on BN-x30 (Sec. 4.2.3) and the mean of their probabilities, from the centre of an image "
-        "and from 18 crops: mean over the seeds and 95 % Student t interval.",
-        ("multicrop", "ensemble"),
     ),
 ]

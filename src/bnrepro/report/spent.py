@@ -6,7 +6,8 @@ import pandas as pd
 
 from bnrepro.report.cells import NONE
 
-SETTINGS = ("width", "stem", "batch_size", "steps", "train_examples")
+EXAMPLES = ("train_examples", "test_examples")
+SETTINGS = ("width", "stem", "batch_size", "steps", *EXAMPLES)
 
 
 def spent(runs: pd.DataFrame) -> list[dict[str, Any]]:
@@ -37,7 +38,7 @@ def _row(experiment: str, scale: str, runs: pd.DataFrame) -> dict[str, Any]:
 
 
 def _values(runs: pd.DataFrame, column: str) -> str:
-    """Write the values that a setting takes in an experiment; of training images, 0 is all of them."""
+    """Write the values that a setting takes in an experiment; of images, 0 is all of them."""
     values = sorted(runs[column].dropna().unique()) if column in runs else []
-    texts = ["all" if column == "train_examples" and value == 0 else f"{value:,.6g}" for value in values]
+    texts = ["all" if column in EXAMPLES and value == 0 else f"{value:,.6g}" for value in values]
     return ", ".join(texts) or NONE

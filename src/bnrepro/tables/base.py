@@ -22,6 +22,7 @@ SETTINGS = {  # columns of runs.csv: what a run was
     "width": "model.width",
     "stem": "model.stem",
     "train_examples": "data.train_examples",
+    "test_examples": "data.test_examples",
     "lr": "optim.lr",
     "batch_size": "batch_size",
     "steps": "steps",
