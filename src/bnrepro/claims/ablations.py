@@ -6,7 +6,8 @@ import pandas as pd
 
 from bnrepro import paper
 from bnrepro.claims.claim import Check, Claim, Outcome, needs
-from bnrepro.claims.verdict import Estimate, above, difference, estimate
+from bnrepro.claims.fig2 import SMOOTHING, STEPS, fewer_steps, or_never
+from bnrepro.claims.verdict import Estimate, above, difference, estimate, geometric
 
 NO_WORSE = -0.005  # of accuracy: what may be lost where the paper says that something can be left out
 CHANGES = {  # what is claimed of each, and above what its effect on the maximum must lie
@@ -18,6 +19,7 @@ CHANGES = {  # what is claimed of each, and above what its effect on the maximum
     "shuffle": ("shuffling within shards improves the accuracy by about 1 %", 0.0),
     "photometric": ("photometric distortions can be reduced", NO_WORSE),
 }
+FASTER = {"dropout": "removing dropout speeds up training", "lr": "a higher learning rate speeds up training"}
 READINGS = {"added": "added alone to BN-Baseline", "taken": "against taking it alone from BN-x5"}
 SINGLE, SEVERAL = 1, 18  # crops
 PRINTED = {"top1": paper.TOP1_ERROR, "top5": paper.TOP5_ERROR}
@@ -60,6 +62,19 @@ def overfitting(reading: str) -> Check:
     return check
 
 
+def speedup(change: str, reading: str) -> Check:
+    """abl-*:steps: how many times fewer steps a change leaves to the maximum of the network without it."""
+    changed, unchanged = pair(change, reading)
+
+    @needs(changed, unchanged)
+    def check(accuracy: pd.DataFrame) -> Outcome:
+        e = geometric(fewer_steps(accuracy, changed, unchanged))
+        outcome = Outcome(e, above(e, 1.0))
+        return or_never(outcome, accuracy, changed, "the ratio is at most this", unchanged)
+
+    return check
+
+
 def errors(table: pd.DataFrame, crops: int, whole: bool, top: str) -> pd.Series:
     """Return, per seed, the error (top1 or top5) of the ensemble, or the mean over its members."""
     rows = table[(table["crops"] == crops) & ((table["network"] == "ensemble") == whole)]
@@ -69,13 +84,21 @@ def errors(table: pd.DataFrame, crops: int, whole: bool, top: str) -> pd.Series:
 def multicrop(top: str, table: pd.DataFrame) -> Outcome:
     """multicrop: by how much several crops lower a network's error."""
     e = estimate(errors(table, SINGLE, False, top) - errors(table, SEVERAL, False, top))
-    return Outcome(e, difference(e, 0.0, PRINTED[top]["single"] - PRINTED[top]["multicrop"]))
+    return Outcome(e, difference(e, 0.0, PRINTED[top]["single"] - PRINTED[top]["multicrop"]), _note(table))
 
 
 def ensemble(top: str, table: pd.DataFrame) -> Outcome:
     """ensemble: by how much the mean of six networks' probabilities lowers the error."""
     e = estimate(errors(table, SEVERAL, False, top) - errors(table, SEVERAL, True, top))
-    return Outcome(e, difference(e, 0.0, PRINTED[top]["multicrop"] - PRINTED[top]["ensemble"]))
+    verdict = difference(e, 0.0, PRINTED[top]["multicrop"] - PRINTED[top]["ensemble"])
+    return Outcome(e, verdict, _note(table))
+
+
+def _note(table: pd.DataFrame) -> str:
+    """Say how many members' probabilities are finite where not all are."""
+    members = table.loc[(table["crops"] == SEVERAL) & (table["network"] != "ensemble"), "finite"]
+    lost = members.sum() < len(members)
+    return f"; {members.sum():.0f} of {len(members)} members are finite, others are right about nothing" if lost else ""
 
 
 @needs("small_inception", "small_inception_bn")
@@ -88,16 +111,16 @@ def small_inception(table: pd.DataFrame) -> Outcome:
 
 def _threshold(change: str) -> str:
     if change == "shuffle":
-        return "difference above 0; size within half of the paper's"
+        return f"difference above 0; size within half of the paper's; {SMOOTHING}"
     least = CHANGES[change][1]
-    return f"above {least:g}" + (", so no worse" if least < 0 else "")
+    return f"above {least:g}{', so no worse' if least < 0 else ''}; {SMOOTHING}"
 
 
 def _figure_4(top: str) -> list[Claim]:
     """Return the claims about several crops and the ensemble, of one error."""
     printed, words = PRINTED[top], f"top-{top.removeprefix('top')} error"
     reading, added = ("", "") if top == "top1" else (f":{top}", " (added after Figure 2 was measured)")
-    threshold = f"difference above 0; size within half of the paper's{added}"
+    threshold = f"difference above 0; size within half of the paper's; not finite is wrong{added}"
     return [
         Claim(
             f"multicrop{reading}",
@@ -146,6 +169,19 @@ CLAIMS: list[Claim] = [
             "ablations",
             overfitting(reading),
         )
+        for reading in READINGS
+    ),
+    *(
+        Claim(
+            f"abl-{change}:steps:{reading}",
+            "4.2.1",
+            f"{words}: {READINGS[reading]} (steps to the maximum of the network without the change, without ÷ with)",
+            float("nan"),
+            f"ratio above 1{STEPS} (added after Figure 2 was measured)",
+            "ablations_accuracy",
+            speedup(change, reading),
+        )
+        for change, words in FASTER.items()
         for reading in READINGS
     ),
     *(claim for top in PRINTED for claim in _figure_4(top)),

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bnrepro.curves import accuracy_curves, drifts, final_accuracy, smooth
+from bnrepro.curves import accuracy_curves, at_the_end, centred, drifts, final_accuracy
 from bnrepro.record import Record
 from bnrepro.tables.base import Tables, labelled
 
@@ -40,15 +40,13 @@ def fig2_equal_decay(records: list[Record]) -> Tables:
 
 def _accuracy_and_ends(name: str, records: list[Record]) -> Tables:
     """Build test accuracy, and where a run diverged."""
-    accuracy, ends = [], []
-    for record in records:
-        curves = _long(record.read_metrics())
-        accuracy.append(labelled(curves.assign(classes=record.provenance["classes"]), record))
-        ends.append(labelled(_end(record), record))
-    return {
-        f"{name}_accuracy": pd.concat(accuracy, ignore_index=True),
-        f"{name}_ends": pd.concat(ends, ignore_index=True),
-    }
+    ends = [labelled(_end(record), record) for record in records]
+    return {f"{name}_accuracy": _accuracy(records), f"{name}_ends": pd.concat(ends, ignore_index=True)}
+
+
+def _accuracy(records: list[Record]) -> pd.DataFrame:
+    curves = [(_long(record.read_metrics()).assign(classes=record.provenance["classes"]), record) for record in records]
+    return pd.concat([labelled(curve, record) for curve, record in curves], ignore_index=True)
 
 
 def fig2_samples(records: list[Record]) -> Tables:
@@ -78,15 +76,15 @@ def fig2_init(records: list[Record]) -> Tables:
 
 
 def ablations(records: list[Record]) -> Tables:
-    """Build the maximum of each network's smoothed test accuracy, the last, and the gap that is left to training's."""
+    """Build test accuracy, its smoothed maximum, the last, and the gap that is left to the accuracy in training."""
     pieces = []
     for record in records:
         metrics = record.read_metrics()
-        curves = smooth(accuracy_curves(metrics))
-        gap = final_accuracy(metrics, "seen") - curves.iloc[-1]
-        rows = pd.DataFrame({"maximum": curves.max(), "last": curves.iloc[-1], "gap": gap}).reset_index()
+        curves = accuracy_curves(metrics)
+        last, seen = at_the_end(curves), at_the_end(accuracy_curves(metrics, "seen"))
+        rows = pd.DataFrame({"maximum": centred(curves).max(), "last": last, "gap": seen - last}).reset_index()
         pieces.append(labelled(rows, record))
-    return {"ablations": pd.concat(pieces, ignore_index=True)}
+    return {"ablations": pd.concat(pieces, ignore_index=True), "ablations_accuracy": _accuracy(records)}
 
 
 def small_inception(records: list[Record]) -> Tables:
@@ -98,28 +96,41 @@ def small_inception(records: list[Record]) -> Tables:
 
 
 def ensemble(records: list[Record]) -> Tables:
-    """Build top-1 and top-5 error of every member, and of the mean of the probabilities of a seed's members."""
+    """Build top-1 and top-5 error of every member, and of the mean of the probabilities of a seed's members.
+
+    ``finite`` counts the members whose probabilities are all finite. A mean with one whose are not is not finite.
+    """
     pieces, by_seed = [], dict[int, list[pd.DataFrame]]()
     for record in records:
         (seed,) = record.config["seeds"]
         predictions = record.read_predictions()
-        pieces.append(labelled(errors(predictions).assign(seed=seed), record))
+        pieces.append(labelled(errors(predictions).assign(seed=seed, finite=_finite(predictions)), record))
         by_seed.setdefault(seed, []).append(predictions)
     for seed, members in by_seed.items():
         keys = ["example", "label", "crops", "class"]
-        mean = pd.concat(members).groupby(keys, sort=False)["probability"].mean().reset_index()
-        pieces.append(labelled(errors(mean).assign(seed=seed), records[0]).assign(network="ensemble"))
+        mean = pd.concat(members).groupby(keys, sort=False)["probability"].mean(skipna=False).reset_index()
+        finite = sum(_finite(member) for member in members)
+        pieces.append(labelled(errors(mean).assign(seed=seed, finite=finite), records[0]).assign(network="ensemble"))
     return {"ensemble": pd.concat(pieces, ignore_index=True)}
 
 
+def _finite(predictions: pd.DataFrame) -> int:
+    """Return 1 where all of a network's probabilities are finite, else 0."""
+    return int(predictions["probability"].notna().all())
+
+
 def errors(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return crops, top1, top5: the share of examples whose class is not the most probable, nor among five."""
+    """Return crops, top1, top5: the share of examples whose class is not the most probable, nor among five.
+
+    Probabilities that are not finite are right about nothing.
+    """
     rows = []
     for crops, of_it in predictions.groupby("crops"):
         wide = of_it.pivot(index=["example", "label"], columns="class", values="probability")
         labels = wide.index.get_level_values("label")
         order = np.argsort(-wide.to_numpy(), axis=1, kind="stable")  # equal ones, as at 0, in the classes' order
         rank = (order == wide.columns.get_indexer(labels)[:, None]).argmax(axis=1)  # of the right class
+        rank[wide.isna().any(axis=1)] = max(len(wide.columns), 5)
         rows.append({"crops": crops, "top1": (rank >= 1).mean(), "top5": (rank >= 5).mean()})
     return pd.DataFrame(rows)
 
