@@ -55,14 +55,18 @@ def test_the_range_is_within_a_hundredth_of_the_best(table: pd.DataFrame) -> Non
 def test_the_claims_are_judged_at_the_scale_of_figure_1(table: pd.DataFrame) -> None:
     claims = [claim for claim in about("mnist") if claim.table == "higher_lr"]
     judged = judge(claims, {"higher_lr": table}, "mnist").set_index("id")
-    assert judged["verdict"].tolist() == ["reproduced"] * 3
+    assert judged["verdict"].tolist() == ["reproduced"] * 3 + ["not run"] * 6  # the table has no other scale
     e = judged.loc["higher-lr:largest"]
     assert e["ours"] == pytest.approx((10 * 100 * 100) ** (1 / 3))  # the mean of the ratios' logarithms
     assert e["low"] == pytest.approx(1.71, abs=0.02)  # t(2) = 4.303; logarithms 2.303, 4.605, 4.605
     assert judged.loc["higher-lr:best", "ours"] == pytest.approx(0.051)
     swapped = table.assign(network=table["network"].map({"mlp": "mlp_bn", "mlp_bn": "mlp"}))
     verdicts = judge(claims, {"higher_lr": swapped}, "mlp")["verdict"]
-    assert verdicts.tolist() == ["not reproduced"] * 3
+    assert verdicts.tolist() == ["not reproduced"] * 3 + ["not run"] * 6
+    beside = pd.concat([table, table[table["init_std"] == 0.02].assign(init_std=0.16)])
+    judged = judge(claims, {"higher_lr": beside}, "mnist").set_index("id")
+    assert judged.loc["higher-lr:best:init-0.16", "verdict"] == "not reproduced"
+    assert "to a step of the grid, a factor of 10" in judged.loc["higher-lr:largest", "statement"]
 
 
 def test_a_network_at_chance_everywhere_has_no_largest_rate_and_no_range() -> None:

@@ -12,13 +12,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from bnrepro.claims.claim import Claim, Outcome
+from bnrepro.claims.claim import ADDED, NOT_RUN, Check, Claim, Outcome
 from bnrepro.claims.verdict import above, estimate, geometric
 
 NEAR = 0.01  # of the best accuracy
 AT_CHANCE = 0.05  # of the way from chance to 1: below it a network has learned nothing
-FIGURE_1 = 0.05  # the initial standard deviation of Figure 1
-_CHANCE = "; not of seeds at chance at every setting (added after the first measurement)"
+SCALES = {0.05: "", 0.016: ":init-0.016", 0.16: ":init-0.16"}  # initial ones: Figure 1's, and the readings beside it
+_CHANCE = "; not of seeds at chance at every setting (this was added after the first measurement)"
 MLP, INCEPTION = ("mlp", "mlp_bn"), ("inception", "bn_baseline")
 
 
@@ -61,13 +61,19 @@ def _by_seed(table: pd.DataFrame, network: str, setting: str) -> tuple[pd.DataFr
 def _larger(setting: str, pair: tuple[str, str], table: pd.DataFrame) -> Outcome:
     without, with_bn = (largest(table, network, setting) for network in pair)
     e = geometric(with_bn / without)
-    return Outcome(e, above(e, 1.0), _note(without, with_bn))
+    return Outcome(e, above(e, 1.0), _grid(table[setting]) + _note(without, with_bn))
 
 
 def _wider(setting: str, pair: tuple[str, str], table: pd.DataFrame) -> Outcome:
     without, with_bn = (decades(table, network, setting) for network in pair)
     e = estimate((with_bn - without).dropna())
     return Outcome(e, above(e, 0.0), _note(without, with_bn))
+
+
+def _grid(settings: pd.Series) -> str:
+    """Say how far settings are apart: nothing between two of them was measured, whatever the seeds agree on."""
+    logs = np.log(np.sort(settings.unique()))
+    return f"; to a step of the grid, a factor of {np.exp(np.diff(logs).max()):.2g}" if len(logs) > 1 else ""
 
 
 def _note(without: pd.Series, with_bn: pd.Series) -> str:
@@ -86,36 +92,41 @@ def _better(pair: tuple[str, str], table: pd.DataFrame) -> Outcome:
     return Outcome(e, above(e, 0.0))
 
 
-def _at_figure_1(check: Callable[[pd.DataFrame], Outcome]) -> Callable[[pd.DataFrame], Outcome]:
-    return lambda table: check(table[table["init_std"] == FIGURE_1])
+def _at(init_std: float, check: Check) -> Check:
+    """Return the same check of the networks that start from one scale, ``not run`` where there are none."""
+    return lambda table: check(there) if len(there := table[table["init_std"] == init_std]) else NOT_RUN
 
 
-def _higher_lr(words: str, table: str, pair: tuple[str, str], at: Callable[..., Callable[..., Outcome]]) -> list[Claim]:
+def _higher_lr(
+    words: str, table: str, pair: tuple[str, str], reading: str = "", at: Callable[[Check], Check] = lambda check: check
+) -> list[Claim]:
+    """Return the claims about a network's rates; a ``reading`` beside the first one was added after it was measured."""
+    added = f" {ADDED}" if reading.startswith(":init") else ""
     return [
         Claim(
-            "higher-lr:largest",
+            f"higher-lr:largest{reading}",
             "4.2.1",
             f"BN lets {words} train at higher learning rates: the largest that trains, with ÷ without",
             np.nan,
-            f"ratio above 1{_CHANCE}",
+            f"ratio above 1{_CHANCE}{added}",
             table,
             at(partial(_larger, "lr", pair)),
         ),
         Claim(
-            "higher-lr:range",
+            f"higher-lr:range{reading}",
             "4.2.1",
             f"the range of rates within {NEAR:g} of the best accuracy of {words}, in decades, with minus without",
             np.nan,
-            f"difference above 0{_CHANCE}",
+            f"difference above 0{_CHANCE}{added}",
             table,
             at(partial(_wider, "lr", pair)),
         ),
         Claim(
-            "higher-lr:best",
+            f"higher-lr:best{reading}",
             "4.2.1",
             f"the best accuracy of {words} over all rates, with minus without",
             np.nan,
-            "difference above 0",
+            f"difference above 0{added}",
             table,
             at(partial(_better, pair)),
         ),
@@ -123,7 +134,17 @@ def _higher_lr(words: str, table: str, pair: tuple[str, str], at: Callable[..., 
 
 
 ON_DIGITS: list[Claim] = [
-    *_higher_lr("the network of Fig. 1", "higher_lr", MLP, _at_figure_1),
+    *(
+        claim
+        for std, reading in SCALES.items()
+        for claim in _higher_lr(
+            "the network of Fig. 1" + (f" from W~N(0, {std:g}²)" if reading else ""),
+            "higher_lr",
+            MLP,
+            reading,
+            partial(_at, std),
+        )
+    ),
     Claim(
         "initial-scale:largest",
         "3.3",
@@ -144,4 +165,4 @@ ON_DIGITS: list[Claim] = [
         partial(_wider, "init_std", MLP),
     ),
 ]
-ON_IMAGES: list[Claim] = _higher_lr("Inception", "higher_lr_inception", INCEPTION, lambda check: check)
+ON_IMAGES: list[Claim] = _higher_lr("Inception", "higher_lr_inception", INCEPTION, ":inception")
