@@ -141,7 +141,7 @@ def test_an_experiments_tables_are_written_when_its_last_run_ends(
 
     def one_is_wrong(*arguments: Any) -> list[reproduce.Job]:
         jobs = plan(*arguments)
-        jobs[-1].overrides.append("data.train_examples=1000000")  # more than there are
+        jobs[-1].overrides.append("data.held_out=1000000")  # more than there are
         return jobs
 
     monkeypatch.setattr(reproduce, "plan", one_is_wrong)

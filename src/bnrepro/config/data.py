@@ -64,9 +64,9 @@ class DigitsConfig(HandwrittenConfig):
 
 @dataclass
 class ColourConfig(DataConfig):
-    """Colour images, of which the first ``train_examples`` of a fixed random order are trained on (0: all).
+    """Colour images, of which at most ``train_examples`` are trained on, the first of a fixed random order.
 
-    ``test_examples`` likewise are tested on.
+    At most ``test_examples`` likewise are tested on. All where there are fewer, and 0: all.
     """
 
     train_examples: int = MISSING

@@ -60,8 +60,8 @@ def load(config: DataConfig, root: Path, crop: int = 0) -> Dataset:
         check_crop(config, crop, side)
         seen = Examples(centre(everything.images, crop), everything.labels)
         centres = Examples(centre(test.images, crop), test.labels)
-        tested = _first(_order(len(test)), config.test_examples, "test_examples")
-        train = everything.part(_first(kept, config.train_examples, "train_examples"))
+        tested = _at_most(config.test_examples, _order(len(test)))
+        train = everything.part(_at_most(config.train_examples, kept))
         parts = train, seen.part(torch.sort(aside).values), centres.part(tested), test.part(tested)
     else:
         parts = everything[torch.sort(kept).values], everything[torch.sort(aside).values], test, test
@@ -83,10 +83,8 @@ def check_crop(config: DataConfig, crop: int, side: int) -> None:
         raise BadInput(f"augment.crop is {crop}: the images of {config.name} have {side} pixels; take fewer")
 
 
-def _first(order: Tensor, most: int, key: str) -> Tensor:
-    """Return the first ``most`` of an order, sorted; 0: all."""
-    if most > len(order):
-        raise BadInput(f"data.{key} is {most}: there are {len(order)} examples, take fewer, or 0 for all")
+def _at_most(most: int, order: Tensor) -> Tensor:
+    """Return the first ``most`` of an order, sorted; all where it has fewer, or ``most`` is 0."""
     return torch.sort(order[: most or None]).values
 
 
