@@ -12,7 +12,7 @@ from bnrepro import distributed
 from bnrepro.config import AugmentConfig
 from bnrepro.data import Examples, Sampler
 from bnrepro.norm import exact_population
-from bnrepro.seeding import POPULATION
+from bnrepro.seeding import POPULATION, POPULATION_AUGMENTATION
 
 CHUNK = 250  # examples at once: few enough to stay in a CPU's cache; changes nothing
 
@@ -46,7 +46,7 @@ class Population:
     """Whose moments a network is evaluated with: Algorithm 2's exact ones, or as they stand, moving averages.
 
     The exact ones come from the same ``batches`` training mini-batches of ``batch_size`` whenever they are asked for,
-    an order of their own for each seed.
+    an order and distortions of their own for each seed.
     """
 
     exact: bool
@@ -61,5 +61,6 @@ class Population:
         return exact_population(model, self._mini_batches()) if self.exact else nullcontext()
 
     def _mini_batches(self) -> Iterator[Tensor]:
-        sampler = Sampler(self.train, self.batch_size, self.seeds, self.augment, POPULATION)
+        streams = POPULATION, POPULATION_AUGMENTATION
+        sampler = Sampler(self.train, self.batch_size, self.seeds, self.augment, streams)
         return (sampler.next().images for _ in range(self.batches))

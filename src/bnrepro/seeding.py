@@ -6,7 +6,8 @@ from torch import Tensor
 
 from bnrepro import distributed
 
-WEIGHTS, ORDER, POPULATION, DROPOUT, AUGMENTATION = range(5)  # the streams; a new kind takes the next number
+# the streams; a new kind takes the next number
+WEIGHTS, ORDER, POPULATION, DROPOUT, AUGMENTATION, POPULATION_AUGMENTATION = range(6)
 
 
 def generator(seed: int, stream: int) -> torch.Generator:

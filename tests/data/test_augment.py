@@ -14,6 +14,7 @@ from bnrepro.config import AugmentConfig
 from bnrepro.data import Dataset, Examples, Sampler
 from bnrepro.data.augment import Augment, centre
 from bnrepro.data.samples import samples
+from bnrepro.evaluate import Population
 from bnrepro.seeding import uniform
 
 PLAIN = AugmentConfig(shuffle="full", crop=0, pad=0, flip=False, photometric=0.0, crop_at="random")
@@ -88,6 +89,20 @@ def test_a_seed_distorts_the_same_way_and_goes_on_where_it_was() -> None:
         assert torch.equal(a.images, b.images)
         assert torch.equal(a.labels, b.labels)
     assert a.images.shape == (1, 5, 3, 8, 8)
+
+
+def test_the_populations_distortions_are_their_own_and_trainings_stay() -> None:
+    settings = replace(PLAIN, photometric=1.0)
+    alike = Examples(coloured(1).images.expand(40, 3, 12, 12), torch.arange(40))
+    training = Sampler(alike, 5, [3], settings).next().images
+    population = Population(True, alike, 5, 2, [3], settings)
+    first, again = (next(population._mini_batches()) for _ in range(2))
+    assert torch.equal(first, again)
+    assert not torch.isclose(first, training).flatten(2).all(dim=2).any()  # the order plays no part: all are one image
+    stream = torch.Generator().manual_seed(int(np.random.SeedSequence([3, 4]).generate_state(1, np.uint64)[0]) >> 1)
+    augment = Augment(settings, 0)
+    augment.generator = stream
+    assert torch.equal(augment(alike.images[:5]), training[0])  # stream 4, as in every run on record
 
 
 def meetings(shuffle: str) -> list[set[frozenset[int]]]:

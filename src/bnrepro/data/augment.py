@@ -29,9 +29,9 @@ class Augment:
     The numbers are drawn on the CPU, so that a seed distorts the same way on every device.
     """
 
-    def __init__(self, config: AugmentConfig, seed: int) -> None:
+    def __init__(self, config: AugmentConfig, seed: int, stream: int = AUGMENTATION) -> None:
         self.config = config
-        self.generator = generator(seed, AUGMENTATION)
+        self.generator = generator(seed, stream)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return float32 images, each distorted by its own draws."""

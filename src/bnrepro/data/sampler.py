@@ -10,9 +10,10 @@ from bnrepro.config import AugmentConfig
 from bnrepro.data.augment import Augment, as_input
 from bnrepro.data.dataset import Examples
 from bnrepro.errors import BadInput
-from bnrepro.seeding import ORDER, generator
+from bnrepro.seeding import AUGMENTATION, ORDER, generator
 
 AS_THEY_ARE = AugmentConfig(shuffle="full", crop=0, crop_at="random", pad=0, flip=False, photometric=0.0)
+TRAINING = (ORDER, AUGMENTATION)
 
 
 class Sampler:
@@ -26,7 +27,7 @@ class Sampler:
         batch_size: examples in each replica's mini-batch, those of all processes together.
         seeds: one a replica.
         augment: how examples are ordered and distorted.
-        stream: what the examples are for; orders of different streams are independent.
+        streams: of the order and of the distortions, by what the examples are for; different ones are independent.
 
     Raises:
         BadInput: a mini-batch is larger than the training set.
@@ -38,7 +39,7 @@ class Sampler:
         batch_size: int,
         seeds: list[int],
         augment: AugmentConfig = AS_THEY_ARE,
-        stream: int = ORDER,
+        streams: tuple[int, int] = TRAINING,
     ) -> None:
         if batch_size > len(train):
             raise BadInput(
@@ -46,8 +47,9 @@ class Sampler:
             )
         self.train = train
         self.batch_size = batch_size
-        self.generators = [generator(seed, stream) for seed in seeds]
-        self.augment = [Augment(augment, seed) for seed in seeds] if augment.distorts else []
+        order, distortions = streams
+        self.generators = [generator(seed, order) for seed in seeds]
+        self.augment = [Augment(augment, seed, distortions) for seed in seeds] if augment.distorts else []
         self.groups = [self._permuted(g) for g in self.generators] if augment.shuffle == "shard" else None
         self.position = 0
         self._shuffle()
