@@ -46,7 +46,8 @@ class ProgressReport:
         for m in measurements:
             if (m.split, m.metric) == ("test", "accuracy"):
                 values = m.values
-                self.accuracy = f"test accuracy {values.mean():.4f} ({values.min():.4f} to {values.max():.4f})"
+                spread = f" ({values.min():.4f} to {values.max():.4f})" if len(values) > 1 else ""
+                self.accuracy = f"test accuracy {values.mean():.4f}{spread}"
 
     def at(self, step: int) -> None:
         """Say where the run is, if it is time to."""
@@ -66,4 +67,5 @@ class ProgressReport:
         rate = (self.step - self.start) / spent
         left = (self.steps - self.step) / rate if rate > 0 else float("nan")
         clock = f"{left // 60:.0f} min {left % 60:02.0f} s left" if rate > 0 else "time left unknown"
-        return f"step {self.step:,} of {self.steps:,}, {rate:,.0f} steps/s, {clock}, {self.accuracy}"
+        pace = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
+        return f"step {self.step:,} of {self.steps:,}, {pace} steps/s, {clock}, {self.accuracy}"
