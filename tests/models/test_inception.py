@@ -241,12 +241,14 @@ def test_dropout_drops_its_share_scales_the_rest_and_goes_on_where_it_was() -> N
     ("overrides", "side", "message"),
     [
         (("model.stem=8",), 16, "images of 16 pixels are too small for it, it needs 32; take stem 2 or 4"),
-        (("model.width=0.01",), 32, "model.width is 0.01: it leaves no channel of 32; take 0.015625 or more"),
+        (("model.width=0.001",), 32, "model.width is 0.001: it leaves no channel of 32; take 0.015625 or more"),
+        (("model.width=0.01562",), 32, "it leaves no channel of 32; take 0.015625 or more"),
     ],
 )
 def test_what_does_not_fit_is_named(overrides: tuple[str, ...], side: int, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         build("bn_x5", *overrides, side=side)
+    assert isinstance(build("bn_x5", "model.width=0.015625"), Inception)  # what is advised works
     assert isinstance(build("small_inception", side=4), SmallInception)
     with pytest.raises(BadInput, match="too small for the small Inception"):
         build("small_inception", side=3)

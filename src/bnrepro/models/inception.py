@@ -106,15 +106,18 @@ def figure_5(concat_4cd: int) -> tuple[Block, ...]:
 
 
 def scaled(channels: int, width: float) -> int:
-    """Scale a number of channels, rounded to the nearest.
+    """Scale a number of channels, rounded to the nearest."""
+    return math.floor(channels * width + 0.5)
 
-    Raises:
-        BadInput: none is left.
-    """
-    rounded = math.floor(channels * width + 0.5)
-    if channels and not rounded:
-        raise BadInput(f"model.width is {width:g}: it leaves no channel of {channels}; take {0.5 / channels:g} or more")
-    return rounded
+
+def _check_width(table: tuple[Block, ...], stem: tuple[Conv | str, ...], width: float) -> None:
+    """Refuse a width that leaves a convolution without a channel."""
+    counts = [row.channels for row in stem if isinstance(row, Conv)]
+    for row in table:
+        counts += [count for count in (row.one, *row.three, *row.large, row.projection) if count]
+    fewest = min(counts)
+    if not scaled(fewest, width):
+        raise BadInput(f"model.width is {width:g}: it leaves no channel of {fewest}; take {0.5 / fewest:g} or more")
 
 
 def inception_block(row: Block, inputs: int, width: float, unit: Callable[..., ConvUnit]) -> tuple[Beside, int]:
@@ -177,8 +180,10 @@ class Inception(Network):
                 f"model.stem is {config.stem}: images of {side} pixels are too small for it, "
                 f"it needs {smallest}; {todo}"
             )
+        rows = STEMS[config.stem] if stem is None else stem
+        _check_width(table, rows, config.width)
         self.blocks = nn.ModuleDict({"stem": nn.Sequential()})
-        channels = self._add_stem(STEMS[config.stem] if stem is None else stem, colours, norm, config)
+        channels = self._add_stem(rows, colours, norm, config)
         side = _halved(side, int(math.log2(config.stem)))
         for row in table:
             pools = [nn.MaxPool2d(3, 2, 1)] if row.pooled else []
