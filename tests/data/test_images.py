@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -132,6 +133,20 @@ def test_more_than_8_bits_are_refused_rather_than_cut_off(root: Path) -> None:
     Image.fromarray(np.full((16, 16), 40_000, np.uint16)).save(root / "tree/train/cat/0.png")
     with pytest.raises(BadInput, match=r"cat/0.png has more than 8 bits a pixel \(mode I;16\)"):
         data.load(config(), root)
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next_of_the_same_cache(root: Path) -> None:
+    data.load(config(), root)
+    cached = only_cache(root)
+    shutil.rmtree(cached)
+    left, others = cached.parent / f".building-{cached.name}-killed", cached.parent / ".building-other-1-running"
+    for folder in (left, others):
+        folder.mkdir()
+        (folder / "train.images.npy").write_bytes(b"half")
+    data.load(config(), root)
+    assert cached.is_dir()
+    assert not left.exists()
+    assert others.is_dir()
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "empty", "list", "gone"])

@@ -70,7 +70,10 @@ def cached(root: Path, name: str, source: str, digest: str, build: Callable[[Pat
 
 
 def _write(folder: Path, source: str, build: Callable[[Path], list[str]]) -> None:
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
+    unfinished = f".building-{folder.name}-"
+    for left in folder.parent.glob(f"{unfinished}*"):  # by a process that was killed: this one has the lock
+        shutil.rmtree(left, ignore_errors=True)
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=unfinished))
     try:
         classes = build(aside)
         sums = {part: _sha256(aside / f"{part}.npy") for part in PARTS}
