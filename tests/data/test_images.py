@@ -50,7 +50,7 @@ def only_cache(root: Path) -> Path:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.width=0.001", "model.width is 0.001: it leaves no channel"),
+        ("model.width=0.001", "model.width is 0.001: it leaves no channel of 32; take 0.015625 or more"),
         ("model.stem=8", "images of 16 pixels are too small for it, it needs 32; take stem 2 or 4"),
         ("augment.crop=20", "augment.crop is 20: the images of image_folder have 16 pixels; take fewer"),
     ],
@@ -121,10 +121,10 @@ def test_at_a_damaged_image_the_others_are_not_decoded(root: Path, monkeypatch: 
 
     for i in range(200):
         save(root / f"tree/train/dog/{i}.png", 100)
-    (root / "tree/train/cat/0.png").write_bytes(b"not an image")
+    (root / "tree/train/cat/1.png").write_bytes(b"not an image")
     monkeypatch.setattr(data.loading.tree, "_decode", watched)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    with pytest.raises(BadInput, match=r"cat/0.png does not decode"):
+    with pytest.raises(BadInput, match=r"cat/1.png does not decode"):
         data.load(config(), root)
     assert len(decoded) < 20
 
@@ -181,10 +181,27 @@ def test_a_damaged_image_is_skipped_only_where_that_is_asked_for(
     loaded = data.load(config("data.damaged=skip"), root)
     assert loaded.train.images[:, 0, 0, 0].tolist() == [0, 10, 20, 100, 120]
     assert "skipped: " in capsys.readouterr().out
+    image = root / "tree/train/cat/0.png"  # the first: the size is the next one's
+    save(image, 0, (30, 30))
+    image.write_bytes(image.read_bytes()[:-30])
+    assert data.load(config("data.damaged=skip"), root).train.images[:, 0, 0, 0].tolist() == [10, 20, 100, 120]
     for i in range(3):
         (root / f"tree/train/dog/{i}.png").write_bytes(b"")
     with pytest.raises(BadInput, match=r"train/dog has no image that decodes"):
         data.load(config("data.damaged=skip"), root)
+
+
+def test_junk_is_ignored_and_other_suffixes_are_said_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("._0.jpg", "__MACOSX/0.jpg", ".hidden/0.jpg", "a.gif", "b.TIF"):
+        path = root / "tree/train/cat" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"no image")
+    save(root / "tree/train/__MACOSX/0.png", 1)  # no class
+    assert len(data.load(config(), root).train) == 6
+    said = capsys.readouterr().out
+    assert said == f"{root / 'tree'}: 2 file(s) with other suffixes are left out: .gif, .tif\n"  # and no empty line
+    data.load(config(), root)
+    assert capsys.readouterr().out == ""
 
 
 def test_names_that_are_no_text_are_names(root: Path) -> None:
@@ -206,7 +223,7 @@ def only_in_test(tree: Path) -> None:
 
 def an_empty_class(tree: Path) -> None:
     for path in (tree / "train/dog").iterdir():
-        path.rename(path.with_suffix(".txt"))
+        path.rename(path.with_suffix(".txt" if path.stem == "0" else ".GIF"))
 
 
 def mixed_sizes(tree: Path) -> None:
@@ -217,6 +234,30 @@ def a_link_to_nowhere(tree: Path) -> None:
     (tree / "train/dog/link.png").symlink_to(tree / "gone.png")
 
 
+def different_classes(tree: Path) -> None:
+    only_in_test(tree)
+    for name in ("a", "b", "c", "d", "e"):
+        save(tree / f"train/{name}/0.png", 1)
+    (tree / "test/dog").rename(tree / "dog")
+
+
+def no_classes(tree: Path) -> None:
+    (tree / "test").rename(tree / "other")
+    save(tree / "test/0.png", 1)
+
+
+def a_pipe(tree: Path) -> None:
+    os.mkfifo(tree / "train/dog/pipe.jpg")
+
+
+def too_many_pixels(tree: Path) -> None:
+    (tree / "train/cat/0.ppm").write_bytes(b"P6 20000 10000 255 ")
+
+
+def a_damaged_first_image(tree: Path) -> None:
+    (tree / "train/cat/0.png").write_bytes(b"no image")
+
+
 def no_test(tree: Path) -> None:
     (tree / "test").rename(tree / "validation")
 
@@ -224,9 +265,14 @@ def no_test(tree: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (one_class, r"train has 1 class folder\(s\): two or more"),
-        (only_in_test, "train and test have different classes; in one only: bird"),
-        (an_empty_class, r"train/dog has no image \(.bmp"),
+        (one_class, "train has 1 class folder, cat: two or more"),
+        (only_in_test, "tree: bird is in test but not in train: both need the same classes"),
+        (different_classes, "a, b, c, d, dog and 1 more are in train but not in test; bird is in test but not in"),
+        (no_classes, "test has no class folders: put its images into .*test/<class>/"),
+        (an_empty_class, r"train/dog has no image \(.bmp.*only files with other suffixes: .gif, .txt; fill or remove"),
+        (a_pipe, "dog/pipe.jpg is no regular file: remove it"),
+        (too_many_pixels, "cat/0.ppm has 20000 x 10000 pixels, more than the 100,000,000 .*: scale it down; .*=skip"),
+        (a_damaged_first_image, r"cat/0.png does not decode as an image .*; replace it, or .*: data.damaged=skip"),
         (mixed_sizes, r"dog/2.png is 20 x 16 pixels, the first image 16 x 16: set data.size"),
         (a_link_to_nowhere, r"dog/link.png does not decode as an image \(.*No such file"),
         (no_test, r"test is not there: put the images into .*test/<class>/"),
@@ -250,6 +296,8 @@ def test_a_size_brings_all_images_to_one(root: Path) -> None:
     ("overrides", "message"),
     [
         (("data.folder=nowhere",), "nowhere is not there"),
+        (("data.folder=tree/train/cat/0.png",), "cat/0.png is a file: data.folder must name a folder"),
+        (("data.train=../tree/test",), "data.test is 'test': this is data.train's folder by another name"),
         (("data.held_out=6",), "data.held_out is 6: image_folder has 6 training examples"),
     ],
 )

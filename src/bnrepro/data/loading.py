@@ -117,6 +117,9 @@ def _tree(config: ImageFolderConfig, root: Path) -> Source:
     digest = hashlib.sha256("\n".join([settings, *found.listing()]).encode(errors="surrogateescape")).hexdigest()
 
     def build(aside: Path) -> list[str]:
+        if left_out := found.train.left_out + found.test.left_out:
+            suffixes = tree.some(sorted(set(left_out)))
+            print(f"{folder}: {len(left_out):,} file(s) with other suffixes are left out: {suffixes}", flush=True)
         sides = set()
         for name, split in (("train", found.train), ("test", found.test)):
             path = aside / f"{name}.images.npy"

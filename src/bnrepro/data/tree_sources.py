@@ -22,7 +22,7 @@ def folder(config: ImageFolderConfig, root: Path) -> Path:
         BadInput: it is missing and cannot be fetched, or the archive is not the official one.
     """
     tree = root / config.folder  # a whole path stays as it is
-    if tree.is_dir():
+    if is_there(tree):
         return tree
     if config.source == "folder":
         raise BadInput(f"{tree} is not there: put the tree of images there, or set data.folder or data_root")
@@ -32,6 +32,17 @@ def folder(config: ImageFolderConfig, root: Path) -> Path:
         _need(config, tree)
         fetching.fetch(root, config.download_seconds, _imagenette, lambda aside, why: _there(aside / tree.name, why))
     return tree
+
+
+def is_there(tree: Path) -> bool:
+    """Say whether a tree's folder is there.
+
+    Raises:
+        BadInput: it is a file.
+    """
+    if tree.exists() and not tree.is_dir():
+        raise BadInput(f"{tree} is a file: data.folder must name a folder of images, unpack an archive first")
+    return tree.is_dir()
 
 
 def _need(config: ImageFolderConfig, path: Path) -> None:
