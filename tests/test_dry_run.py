@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
+from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from bnrepro import models, reproduce
@@ -81,6 +82,17 @@ def test_make_passes_a_dry_run_on(given: str, dry: bool) -> None:
     make = ["make", "-n", "reproduce", f"DRY_RUN={given}", "SCALE=smoke"]
     said = subprocess.run(make, cwd=Path(__file__).resolve().parents[1], capture_output=True, text=True, check=True)
     assert ("--dry-run" in said.stdout) == dry
+
+
+def test_of_a_tree_it_is_said_that_images_are_only_listed(tmp_path: Path) -> None:
+    for path in (tmp_path / f"images/{split}/{name}/0.png" for split in ("train", "val") for name in "ab"):
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(path)
+    settings = load(["network=inception", "data=image_folder", f"data_root={tmp_path}", "model.width=0.125"])
+    assert describe(settings, Record.of(settings)).endswith("; the images are listed, not decoded")
+    settings.data.folder = "images/train/a/0.png"
+    with pytest.raises(BadInput, match=r"0.png is a file: data.folder must name a folder"):
+        describe(settings, Record.of(settings))
 
 
 def test_of_an_unknown_tree_nothing_can_be_said(tmp_path: Path) -> None:

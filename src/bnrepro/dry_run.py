@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from bnrepro import models, norm
 from bnrepro.config import (
@@ -18,7 +17,7 @@ from bnrepro.config import (
     TorchvisionConfig,
     TrainingConfig,
 )
-from bnrepro.data import shapes, tree
+from bnrepro.data import shapes, tree, tree_sources
 from bnrepro.data.loading import check_crop
 from bnrepro.errors import BadInput
 from bnrepro.models.counting import Counts, count
@@ -61,7 +60,9 @@ def describe(config: RunConfig, record: Record) -> str:
         f"{cost.counts.parameters:,} parameters, {cost.multiply_adds:.2g} multiply-adds, "
         f"about {cost.memory / 2**20:,.0f} MiB besides the images"
     )
-    return line + (f"; {missing} is not there: put the images there first" if missing else "")
+    if missing:
+        return f"{line}; {missing} is not there: put the images there first"
+    return line + ("; the images are listed, not decoded" if isinstance(config.data, ImageFolderConfig) else "")
 
 
 def cost_of(config: RunConfig) -> Cost:
@@ -96,7 +97,7 @@ def _state(record: Record) -> str:
 def _missing_tree(config: RunConfig) -> Path | None:
     data = config.data
     tree_folder = Path(config.data_root) / data.folder if isinstance(data, ImageFolderConfig) else None
-    return tree_folder if tree_folder and not tree_folder.is_dir() else None
+    return tree_folder if tree_folder and not tree_sources.is_there(tree_folder) else None
 
 
 def _examples(config: RunConfig) -> tuple[tuple[int, ...], int]:
@@ -134,9 +135,6 @@ def _of_tree(folder: Path, train: str, test: str) -> tuple[int, int]:
     """Return the side of the first image of a tree that can be opened, and the number of classes."""
     found = tree.scan(folder, train, test)
     for path in found.train.paths:
-        try:
-            with Image.open(path) as image:
-                return image.size[0], len(found.classes)
-        except (OSError, Image.DecompressionBombError):
-            continue  # what becomes of a damaged image is decided where all are decoded
+        if size := tree.size_of(path):  # what becomes of a damaged image is decided where all are decoded
+            return size[0], len(found.classes)
     raise BadInput(f"{folder}: no image of {train} can be opened; put images there that torchvision reads")
