@@ -57,8 +57,24 @@ def door(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[Ru
         (["name=../elsewhere"], "name is '../elsewhere'"),
         (["+optim.momentum=0.9"], "+optim.momentum=0.9: keys can be set, not added or removed"),
         (["~optim.lr"], "~optim.lr: keys can be set"),
-        (["optim.lr=0.1,0.2"], "optim.lr"),
-        (["optim.lr={"], "no viable alternative"),
+        (["optim.lr=0.1,0.2"], "optim.lr=0.1,0.2: several values are a sweep: give -m"),
+        (["optim.lr={"], "optim.lr={: it cannot be read; write key=value"),
+        (["optim.lr"], "optim.lr: it has no value; write optim.lr=value"),
+        (["-m", "optim.lr=,"], "optim.lr=,: it cannot be read"),
+        (["-m", "optim.lr=0.1;0.2"], "optim.lr=0.1;0.2: it cannot be read"),
+        (["-m", "optim.lr=interval(1,2)"], "an interval is for hydra/sweeper=search"),
+        (["-m", "network=glob(mlpx*)"], "network=glob(mlpx*): the sweep is empty"),
+        (["-m", "optim.lr=0.1,nan"], "optim.lr is nan: it must be a finite number above 0 and at most 1e+38; that is"),
+        (["-m", "seeds=[0],[0,0]"], "the job seeds=[0,0]; nothing was started"),
+        (["-m", "runtime.checkpoint_every=5,6"], "same run: runtime.checkpoint_every=5 and runtime.checkpoint_every=6"),
+        (["-m", "optim.lr=0.1"], "the sweep is empty: give a key several values"),
+        (
+            ["experiment=fig2", "network=mlp"],
+            "scale/of/fig2/quick.yaml sets model.width, which the model that",
+        ),
+        (["hydra/launcher=local"], "hydra/launcher=local: it launches sweeps: give -m"),
+        (["-m", "hydra/launcher=local", "seeds=[0],[1]", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs is 0"),
+        (["-m", "hydra/launcher=local", "seeds=[0],[1]", "runtime.threads=0"], "runtime.threads is 0"),
         (["data=null"], "data is null; allowed: cifar10, "),
         (
             ["network=mlp_bn", "norm=none"],
@@ -114,10 +130,11 @@ def test_a_mistake_gets_one_message_and_exit_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_bad_job_of_a_sweep_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_dry_run_is_listed_here_whatever_would_run_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    code, seen = door(monkeypatch, "-m", "optim.lr=0.1,-1,0.2")
-    assert code == 2
+    slurm = ["hydra/launcher=slurm", "hydra.launcher.partition=none"]
+    code, seen = door(monkeypatch, "-m", *slurm, "optim.lr=0.1,0.2", "dry_run=true")
+    assert code == 0
     assert [config.optim.lr for config in seen] == [0.1, 0.2]
 
 

@@ -31,14 +31,15 @@ def sweep(root: Path, *arguments: str) -> tuple[int, str]:
 
 
 def test_a_sweep_side_by_side_goes_past_a_bad_run_and_runs_nothing_twice(tmp_path: Path) -> None:
-    jobs = ["-m", "hydra/launcher=local", "network=mlp,mlp_bn", "optim.lr=0.1,-1"]
+    jobs = ["-m", "hydra/launcher=local", "network=mlp,mlp_bn", "batch_size=60,100000"]
     code, said = sweep(tmp_path, *jobs)
-    assert code == 2
+    assert code == 1
     assert "2 of 4 runs did not end; the same command runs only these:" in said
-    assert "network=mlp_bn optim.lr=-1: optim.lr is -1.0: it must be a finite number above 0" in said
+    assert "network=mlp_bn batch_size=100000: not begun, or damaged; its own output says why" in said
+    assert said.count("error: batch_size is 100000: there are ") == 2
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("metrics.parquet")}
     assert len(written) == 2
-    code, said = sweep(tmp_path, "-m", "network=mlp,mlp_bn", "optim.lr=0.1")  # whatever the launcher
+    code, said = sweep(tmp_path, "-m", "network=mlp,mlp_bn")  # whatever the launcher
     assert code == 0
     assert said.count("finished already, nothing to do") == 2
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("metrics.parquet")} == written
@@ -113,8 +114,9 @@ def test_a_search_asks_for_the_same_runs_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["-m", "hydra/launcher=clurm"], "unknown hydra/launcher 'clurm'; allowed: basic, joblib, local, slurm, "),
-        (["-m", "optim.lr=choice()"], "empty choice is not legal"),
+        (["-m", "hydra/launcher=clurm"], "unknown hydra/launcher 'clurm'; allowed: local, slurm"),
+        (["-m", "hydra/launcher=submitit"], "unknown hydra/launcher 'submitit'; allowed: local, slurm"),
+        (["-m", "optim.lr=choice()"], "optim.lr=choice(): it cannot be read"),
         (["-m", "network=mlp,mlp_bn,mlp"], "mlp stands twice in the sweep; name each value once"),
     ],
 )
@@ -126,7 +128,20 @@ def test_what_is_no_sweep_is_refused_before_anything_starts(arguments: list[str]
     assert not list(tmp_path.iterdir())
 
 
+def test_what_slurm_does_not_take_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit")
+    for name in ("sbatch", "srun"):
+        (tmp_path / name).write_text("#!/bin/sh\necho 'sbatch: error: invalid partition specified: gpus' >&2\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    code, said = sweep(tmp_path / "runs", "-m", "hydra/launcher=slurm", "hydra.launcher.partition=gpus")
+    assert code == 2
+    assert "Traceback" not in said
+    assert said.count("invalid partition specified: gpus") == said.count("error: Slurm took no job") == 1
+
+
 def test_grids_and_choices() -> None:
+    assert {"network=mlp", "network=mlp_bn"} <= set(choices("network=glob(mlp*)") or [])
     assert choices("optim.lr=0.1") is None
     assert choices("optim.lr=0.1,0.2") == ["optim.lr=0.1", "optim.lr=0.2"]
     assert choices("seeds=[0],[1]") == ["seeds=[0]", "seeds=[1]"]

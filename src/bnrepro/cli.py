@@ -2,27 +2,32 @@
 
 import os
 import re
-import shutil
 import sys
 import textwrap
 import traceback
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
-from typing import Any, NoReturn
+from pathlib import Path
+from shutil import which
+from subprocess import CalledProcessError
+from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from bnrepro.compose import CONFIGS, choices, grid, load, to_config
+from bnrepro.compose import CONFIGS, choices, explain, grid, load, to_config, whole
 from bnrepro.config import RunConfig
 from bnrepro.errors import BadInput
 from bnrepro.stopping import Stopped
 
-# what a value must be, by OmegaConf's name of its type
-KINDS = {"Float": "a number, such as 0.1", "Integer": "a whole number, such as 10", "bool": "true or false"}
+WRONG = (HydraException, OmegaConfBaseException, BadInput, ValueError)  # ValueError: group=null
+SWEEPS = ("-m", "--multirun")
+CHECKED = 200  # jobs of a sweep at most: composing one takes a third of a second
+SUBMISSION = "error: Slurm took no job, for the reason above; set hydra.launcher.KEY=VALUE so that it does"
 MEMORY = (
     "there is not enough memory: lower batch_size, the number of seeds or optim.rates, model.width or model.hidden, or "
     "data.train_examples, or run fewer at once; the last checkpoint is whole, for the same command with more memory"
@@ -36,15 +41,13 @@ def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
 
     Exit codes: 0 when every run ended, 1 when one failed, 2 when something given was wrong, 130 when
     interrupted (SIGINT), 143 when told to end (SIGTERM).
-    A run that fails leaves the other runs of its sweep alone.
+    Every job of a sweep is checked before the first one starts; a run that fails leaves the others alone.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's own reports end in exit code 1
     if {"--help", "-h"} & set(sys.argv[1:]):  # Hydra's own takes seconds, for it lists every folder of configs/
         print(usage())
         sys.exit(0)
-    sys.argv[1:] = sorted(
-        sys.argv[1:], key=lambda given: given not in ("-m", "--multirun")
-    )  # argparse takes it in front
+    arguments = sorted(sys.argv[1:], key=lambda given: given not in SWEEPS)  # argparse takes it in front
     codes, missing = [0], list[str]()
 
     @hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")
@@ -56,15 +59,13 @@ def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
         return value
 
     try:
-        overrides = [argument for argument in sys.argv[1:] if "=" in argument and not argument.startswith("-")]
-        refuse_overrides(sys.argv[1:])
-        for override in overrides:
-            choices(override)
+        refuse_arguments(arguments)
+        jobs = check_jobs(arguments)
+        sys.argv[1:] = _without_launcher(arguments) if _dry(arguments) else arguments  # a dry run lists them here
         each()
-        if len(codes) == 1 and not any(choice.startswith("hydra/sweeper=") for choice in overrides):
-            # a launcher ran them in processes of their own, or there was nothing to run, as for --help
-            codes, missing = _left_over(overrides)
-    except (HydraException, OmegaConfBaseException, BadInput, ValueError) as error:  # ValueError: group=null
+        if len(codes) == 1:  # a launcher ran them in processes of their own, or nothing was to run, as for --cfg
+            codes, missing = _left_over(jobs)
+    except WRONG as error:
         sys.exit(report(error))
     except BrokenExecutor:
         print("a job was killed and took its launcher along; the same command goes on", file=sys.stderr)
@@ -75,6 +76,11 @@ def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if not isinstance(error.__cause__, CalledProcessError):  # sbatch's, as submitit wraps it
+            raise
+        print(SUBMISSION, file=sys.stderr)
+        sys.exit(2)
     if missing and len(codes) > 2:  # a sweep
         said = f"{len(missing)} of {len(codes) - 1} runs did not end; the same command runs only these:"
         print(said, *missing, sep="\n", file=sys.stderr)
@@ -111,18 +117,18 @@ def _check_search(config: RunConfig) -> None:
         raise BadInput("dry_run is true: a search chooses its runs as it goes, they cannot be listed")
 
 
-def _left_over(overrides: list[str]) -> tuple[list[int], list[str]]:
+def _left_over(jobs: list[list[str]]) -> tuple[list[int], list[str]]:
     """Return, from the records of a sweep's jobs, the exit code of each and why those that did not end did not."""
     from bnrepro.record import Record
     from bnrepro.run import here  # imports torch
 
     codes, missing = [0], []
-    for job in grid(overrides):
+    for job in jobs:
         try:
-            config = here(load(job))
-            record = Record.of(config)
-            ended = record.ended or config.dry_run
-            code, why = (0, "") if ended else (1, f"{record.status['status']} at step {record.status.get('step', 0):,}")
+            record = Record.of(here(load(job)))
+            status = record.status
+            how_far = f"{status['status']} at step {status['step']:,}" if "step" in status else "not begun, or damaged"
+            code, why = (0, "") if record.ended else (1, f"{how_far}; its own output says why")
         except BadInput as error:
             code, why = 2, explain(error)
         codes.append(code)
@@ -155,14 +161,18 @@ def usage() -> str:
     )
 
 
-def refuse_overrides(arguments: list[str]) -> None:
-    """Refuse ``+key`` and ``~key``, which pass a structured config without a word, ``group=null``, Slurm without Slurm.
+def refuse_arguments(arguments: list[str]) -> None:
+    """Refuse what Hydra would take without a word, or answer with its own documentation.
 
     Raises:
-        BadInput: such an override is among ``arguments``.
+        BadInput: ``+key``, ``~key``, ``group=null``, a word without ``=``, or Slurm where there is none.
     """
-    for argument in arguments:
-        if argument == "hydra/launcher=slurm" and not shutil.which("sbatch"):
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if argument.startswith("-"):
+            continue
+        if "=" not in argument and (before in SWEEPS or not before.startswith("-")):
+            raise BadInput(f"{argument}: it has no value; write {argument}=value")
+        if re.fullmatch("hydra/launcher=(submitit_)?slurm", argument) and not (which("sbatch") or _dry(arguments)):
             raise BadInput(f"{argument}: there is no sbatch here; give the command where Slurm takes jobs")
         if argument.startswith(("+", "~")):
             raise BadInput(f"{argument}: keys can be set, not added or removed; write key=value without {argument[0]}")
@@ -172,43 +182,67 @@ def refuse_overrides(arguments: list[str]) -> None:
             raise BadInput(f"{group} is {value or 'empty'}; allowed: {', '.join(allowed)}")
 
 
+def check_jobs(arguments: list[str]) -> list[list[str]]:
+    """List the overrides of each job of a sweep, all of them found good; none of one run or a search.
+
+    Raises:
+        BadInput: a job is bad, or is another one's run; there is nothing to sweep; the launcher's settings are bad.
+    """
+    options = [argument for argument in arguments if argument.startswith("-")]
+    overrides = [argument for argument in arguments if "=" in argument and argument not in options]
+    swept = [override for override in overrides if choices(override)]
+    searches = any(override.startswith("hydra/sweeper=") for override in overrides)
+    if searches or not set(options) <= set(SWEEPS):  # a search finds its jobs as it goes; --cfg and the like run none
+        return []
+    for override in overrides:
+        if "interval(" in override:
+            raise BadInput(f"{override}: an interval is for hydra/sweeper=search; name the values, as in key=a,b")
+    launcher = next((override for override in overrides if override.startswith("hydra/launcher=")), "")
+    if _dry(arguments):
+        overrides = _without_launcher(overrides)
+    first = whole(overrides)
+    if not options and first.hydra.mode != RunMode.MULTIRUN:
+        if swept:
+            raise BadInput(f"{swept[0]}: several values are a sweep: give -m; a list is written key=[a,b]")
+        if launcher:
+            raise BadInput(f"{launcher}: it launches sweeps: give -m")
+        return []
+    if not (swept or first.hydra.sweeper.params or launcher):  # which may be there for one run
+        raise BadInput("the sweep is empty: give a key several values, such as optim.lr=0.1,0.3, or leave out -m")
+    jobs = [[one for one in job if not one.startswith("hydra")] for job in grid(overrides)]
+    if len(jobs) <= CHECKED:
+        _check_each(jobs)
+    for key, allowed in (("timeout_min", "1 minute or more"), ("n_jobs", "1 or more, or -1 for all cores")):
+        value = first.hydra.launcher.get(key, 1)
+        if value == 0 or (key == "timeout_min" and value < 0):
+            raise BadInput(f"hydra.launcher.{key} is {value}: it must be {allowed}")
+    return jobs
+
+
+def _check_each(jobs: list[list[str]]) -> None:
+    from bnrepro.record import Record  # imports pandas
+
+    seen: dict[Path, str] = {}
+    for job in jobs:
+        said = " ".join(job)
+        try:
+            folder = Record.of(load(job)).folder
+        except WRONG as error:
+            raise BadInput(f"{explain(error)}; that is the job {said}; nothing was started") from error
+        if folder in seen:
+            raise BadInput(f"two jobs are the same run: {seen[folder]} and {said}; leave one out; nothing was started")
+        seen[folder] = said
+
+
+def _without_launcher(arguments: list[str]) -> list[str]:
+    return [argument for argument in arguments if not argument.startswith(("hydra/launcher=", "hydra.launcher."))]
+
+
+def _dry(arguments: list[str]) -> bool:
+    return any(re.fullmatch("dry_run=(true|yes|on|1)", argument, re.IGNORECASE) for argument in arguments)
+
+
 def report(error: Exception) -> int:
     """Print what was wrong in one message and return the exit code 2."""
     print(f"error: {explain(error)}", file=sys.stderr)
     return 2
-
-
-def explain(error: Exception) -> str:
-    """Say in plain words which key is wrong and what is allowed."""
-    cause: Any = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
-    first = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
-    if isinstance(cause, OmegaConfBaseException):
-        key = getattr(cause, "full_key", None)
-        return _explain_key(cause, key, first) if key else first
-    if re.search("LexerNoViableAlt|viable alternative|(mismatched|extraneous) input", str(error)):
-        return f"{first}; close every bracket; quote a value with spaces or special characters twice: 'key=\"value\"'"
-    plugin = re.search(r"Could not find 'hydra/(launcher/submitit|sweeper/optuna)", str(error))
-    if plugin:
-        choice, extra = ("launcher=slurm", "slurm") if "submitit" in plugin[1] else ("sweeper=search", "search")
-        return f"hydra/{choice} is not installed: .venv/bin/pip install -e '.[{extra}]'"
-    group = re.search(r"Could not find '([\w/]+)/([^']*)'\s+Available options in '[\w/]+':\n((?:\t\S+\n)+)", str(error))
-    return f"unknown {group[1]} {group[2]!r}; allowed: {', '.join(group[3].split())}" if group else str(error)
-
-
-def _explain_key(cause: OmegaConfBaseException, key: str, first: str) -> str:
-    if " not in " in first or "not in struct" in first:
-        keys = _keys_beside(cause)
-        return f"unknown key {key}" + (f"; allowed here: {', '.join(keys)}" if keys else "")
-    if "is not Optional" in first or "NoneType is not a subclass" in first:
-        return f"{key}: it needs a value"
-    if "is not a ListConfig" in first:
-        return f"{key}: it must be a list, such as [0,1,2]"
-    wrong = re.search(r"Value (.*) (?:of type .* could not be converted to|is not a valid) (Float|Integer|bool)", first)
-    if wrong:
-        return f"{key} is {wrong[1]}: it must be {KINDS[wrong[2]]}"
-    return f"{key}: {first}"
-
-
-def _keys_beside(error: Any) -> list[str]:
-    parent = getattr(error, "parent_node", None)
-    return sorted(map(str, parent.keys())) if isinstance(parent, DictConfig) else []

@@ -13,13 +13,17 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from bnrepro import config as schema
 from bnrepro.config import RunConfig, identity
 from bnrepro.errors import BadInput
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+# what a value must be, by OmegaConf's name of its type
+KINDS = {"Float": "a number, such as 0.1", "Integer": "a whole number, such as 10", "bool": "true or false"}
 
 _store = ConfigStore.instance()
 _store.store(group="schema", name="run", node=schema.RunConfig)
@@ -93,6 +97,11 @@ def load(overrides: Iterable[str]) -> RunConfig:
     return to_config(_compose(list(overrides)))
 
 
+def whole(overrides: Iterable[str]) -> DictConfig:
+    """Compose the first job of a sweep, Hydra's own settings with it."""
+    return _compose([(choices(text) or [text])[0] for text in overrides], with_hydra=True)
+
+
 def grid(overrides: Iterable[str]) -> list[list[str]]:
     """Expand an experiment's own grid and the sweeps in ``overrides``: the overrides of each job, in order.
 
@@ -101,16 +110,12 @@ def grid(overrides: Iterable[str]) -> list[list[str]]:
     Raises:
         BadInput: a sweep names a value twice, or none at all.
     """
-    given = [(text, choices(text)) for text in overrides]
-    keys = {text.partition("=")[0] for text, _ in given}
-    whole = _compose([text if swept is None else swept[0] for text, swept in given], with_hydra=True)
+    given = list(overrides)
+    keys = {text.partition("=")[0] for text in given}
+    own = whole(given).hydra.sweeper.params or {}
     jobs: list[list[str]] = [[]]
-    for text, swept in given:
-        jobs = [[*job, one] for job in jobs for one in swept or [text]]
-    for key, values in (whole.hydra.sweeper.params or {}).items():
-        if key not in keys:
-            text = f"{key}={values}"
-            jobs = [[*job, one] for job in jobs for one in choices(text) or [text]]
+    for text in [*given, *(f"{key}={values}" for key, values in own.items() if key not in keys)]:
+        jobs = [[*job, one] for job in jobs for one in choices(text) or [text]]
     return jobs
 
 
@@ -120,12 +125,18 @@ def choices(override: str) -> list[str] | None:
     None too for an interval, of which a search draws.
 
     Raises:
-        BadInput: it names a value twice, or none at all.
+        BadInput: it cannot be read, names a value twice, or none at all.
     """
-    parsed = OverridesParser.create().parse_override(override)
-    if not parsed.is_sweep_override() or parsed.is_interval_sweep():
-        return None
-    values = list(parsed.sweep_string_iterator())
+    try:
+        (parsed,) = _parser().parse_overrides([override])
+        if not parsed.is_sweep_override() or parsed.is_interval_sweep():
+            return None
+        values = list(parsed.sweep_string_iterator())
+    except OverrideParseException as error:
+        raise BadInput(
+            f"{override}: it cannot be read; write key=value, several values as key=a,b, a list as key=[a,b]; close "
+            "every bracket; quote a value with spaces or special characters twice: 'key=\"value\"'"
+        ) from error
     if not values:
         raise BadInput(f"{override}: the sweep is empty; name at least one value")
     twice = [value for value in values if values.count(value) > 1]
@@ -134,9 +145,25 @@ def choices(override: str) -> list[str] | None:
     return [f"{parsed.get_key_element()}={value}" for value in values]
 
 
+@cache
+def _parser() -> OverridesParser:
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):  # network=glob(mlp*) asks which networks there are
+        return OverridesParser.create(GlobalHydra.instance().config_loader())
+
+
 def experiments() -> list[str]:
     """Name every experiment that ``configs/experiment`` holds."""
     return sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+
+
+def as_named(network: str, scale: str, experiment: str, data: str) -> dict[str, Any]:
+    """Return the settings that ``configs/`` itself gives a network there; none where these do not go together."""
+    chosen = [f"network={network}", f"scale={scale}", f"data={data}"]
+    chosen += [f"experiment={experiment}"] if experiment in experiments() else []
+    try:
+        return _as_it_stands(tuple(chosen))
+    except (HydraException, OmegaConfBaseException, BadInput):
+        return {}
 
 
 def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
@@ -183,3 +210,46 @@ def _word(value: object) -> str:
         consecutive = len(value) > 2 and all(b - a == 1 for a, b in pairwise(value))
         return f"{value[0]}-{value[-1]}" if consecutive else "+".join(map(str, value))
     return re.sub(r"[^\w.=+-]+", "-", str(value)).lstrip("-")  # a path, say
+
+
+def explain(error: Exception) -> str:
+    """Say in plain words which key is wrong and what is allowed."""
+    cause: Any = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    first = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+    if isinstance(cause, OmegaConfBaseException):
+        key = getattr(cause, "full_key", None)
+        return _explain_key(cause, key, first) if key else first
+    file = re.search(r"In '([\w/]+)': \w+ raised while composing config:\nKey .*\n\s+full_key: ((\w+)\S*)", str(error))
+    if file:
+        return (
+            f"configs/{file[1]}.yaml sets {file[2]}, which the {file[3]} that you chose does not have; "
+            "take a network, data or experiment that go together"
+        )
+    plugin = re.search(r"Could not find 'hydra/(launcher/submitit_(?:slurm|local)|sweeper/optuna)'", str(error))
+    if plugin:
+        choice, extra = ("launcher=slurm", "slurm") if "submitit" in plugin[1] else ("sweeper=search", "search")
+        return f"hydra/{choice} is not installed: .venv/bin/pip install -e '.[{extra}]'"
+    group = re.search(r"Could not find '([\w/]+)/([^']*)'\s+Available options in '[\w/]+':\n((?:\t\S+\n)+)", str(error))
+    if not group:
+        return str(error)
+    ours = [name for name in group[3].split() if (CONFIGS / group[1] / f"{name}.yaml").exists()]  # not all of Hydra's
+    return f"unknown {group[1]} {group[2]!r}; allowed: {', '.join(ours)}"
+
+
+def _explain_key(cause: OmegaConfBaseException, key: str, first: str) -> str:
+    if " not in " in first or "not in struct" in first:
+        keys = _keys_beside(cause)
+        return f"unknown key {key}" + (f"; allowed here: {', '.join(keys)}" if keys else "")
+    if "is not Optional" in first or "NoneType is not a subclass" in first:
+        return f"{key}: it needs a value"
+    if "is not a ListConfig" in first:
+        return f"{key}: it must be a list, such as [0,1,2]"
+    wrong = re.search(r"Value (.*) (?:of type .* could not be converted to|is not a valid) (Float|Integer|bool)", first)
+    if wrong:
+        return f"{key} is {wrong[1]}: it must be {KINDS[wrong[2]]}"
+    return f"{key}: {first}"
+
+
+def _keys_beside(error: Any) -> list[str]:
+    parent = getattr(error, "parent_node", None)
+    return sorted(map(str, parent.keys())) if isinstance(parent, DictConfig) else []
