@@ -8,7 +8,10 @@ start() {
     mkdir -p $here/state $here/spool /run/munge
     chown munge: /run/munge
     [ -f /etc/munge/munge.key ] || mungekey --create
-    pgrep -x munged > /dev/null || runuser -u munge -- munged
+    if ! pgrep -x munged > /dev/null; then
+        runuser -u munge -- munged --pid-file=/run/munge/bnrepro.pid
+        cp /run/munge/bnrepro.pid $here/munged.pid
+    fi
     cat > $SLURM_CONF << EOF
 ClusterName=bnrepro
 SlurmctldHost=$(hostname -s)
@@ -50,10 +53,10 @@ EOF
 
 stop() {
     scancel -u root 2> /dev/null || true
-    for name in slurmd slurmctld; do
-        if [ -f $here/$name.pid ]; then kill "$(cat $here/$name.pid)" 2> /dev/null || true; fi
+    for name in slurmd slurmctld munged; do # those of start alone: this machine may have others
+        pid=$(cat $here/$name.pid 2> /dev/null) || continue
+        [ "$(cat "/proc/$pid/comm" 2> /dev/null)" != $name ] || kill "$pid"
     done
-    pkill -x munged || true
     rm -rf $here
 }
 
