@@ -39,5 +39,6 @@ def test_every_block_of_an_inception_network_has_its_bands(small: Make) -> None:
     layout.ParseFromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
     titles = {category.title: [chart.title for chart in category.chart] for category in layout.category}
     assert len(titles["Input of a block, all maps"]) == 11
+    assert not any("Fig. 1" in title for title in titles)
     shown = {s for c in layout.category for chart in c.chart for x in chart.margin.series for s in (x.value, x.lower)}
     assert shown <= set(events.Tags()["scalars"])

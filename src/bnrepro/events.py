@@ -6,6 +6,7 @@ import pandas as pd
 from torch.utils.tensorboard import SummaryWriter
 
 from bnrepro.config import MLPConfig, RunConfig, flatten
+from bnrepro.config.run import NOT_IDENTITY
 from bnrepro.curves import final_accuracy, typical_bands
 from bnrepro.probes import Measurement
 
@@ -21,12 +22,13 @@ def _layout(layers: list[str], maps: bool) -> dict[str, dict[str, list[str | lis
         [f"test_accuracy/{name}" for name in ("mean", "lowest", "highest")],
     ]
     g = "unit" if maps else "sigmoid"
+    bands, curve = ("", "Figure 2") if maps else (" (Fig. 1b,c)", "Fig. 1a")
     whole = {"Input of a block, all maps": {f"{x} whole": band("block", x) for x in layers}} if maps else {}
     return {
-        f"Input of the typical {g} (Fig. 1b,c), first seed": {layer: band("typical", layer) for layer in layers},
+        f"Input of the typical {g}{bands}, first seed": {layer: band("typical", layer) for layer in layers},
         f"Input of the {g}s, median over the layer, first seed": {layer: band("layer", layer) for layer in layers},
         **whole,
-        "Test accuracy (Fig. 1a): mean, lowest and highest seed": {"accuracy": accuracy},
+        f"Test accuracy ({curve}): mean, lowest and highest seed": {"accuracy": accuracy},
     }
 
 
@@ -56,14 +58,18 @@ class Events:
                 self.writer.add_scalar(f"{m.split}_accuracy/highest", m.values.max().item(), step)
 
     def finish(self, metrics: pd.DataFrame) -> None:
-        """Draw the typical unit of each layer and write the run's row of the HParams page."""
+        """Draw the typical unit of each layer and write the run's row of the HParams page.
+
+        A folder has one row there, so a run with several rates, ``optim.rates``, has none.
+        """
         replica = self.config.replicas[0]
         first = metrics[(metrics["seed"] == replica.seed) & (metrics["lr"] == replica.lr)]
         bands = typical_bands(first, self.config.steps)
         for layer, percentile, step, value in bands[["layer", "percentile", "step", "value"]].to_numpy():
             self.writer.add_scalar(f"typical/{layer}/p{percentile}", value, step)
-        if not self.config.optim.rates:  # a row is of one learning rate
-            settings = {key: value for key, value in flatten(self.config).items() if not isinstance(value, list)}
+        if not self.config.optim.rates:
+            chosen = {key: value for key, value in flatten(self.config).items() if key not in NOT_IDENTITY}
+            settings = {key: value for key, value in chosen.items() if not isinstance(value, list)}
             accuracy = float(final_accuracy(metrics).mean())
             self.writer.add_hparams(settings, {"final_test_accuracy": accuracy}, run_name=".")
         self.close()
