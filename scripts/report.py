@@ -1,6 +1,7 @@
 """Build the report from the tables; or sum up runs: python scripts/report.py --runs runs/single."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -21,6 +22,9 @@ if __name__ == "__main__":
             raise BadInput("--csv and --markdown go with --runs")
         else:
             results.refresh(given.results)
+        sys.stdout.flush()
+    except BrokenPipeError:  # | head has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

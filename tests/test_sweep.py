@@ -1,5 +1,7 @@
 """The summary of a sweep: runs that differ in their seeds alone are one row."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from scipy import stats
 from bnrepro import sweep, sweep_page
 from bnrepro.compose import load
 from bnrepro.record import Record
+from bnrepro.report.cells import number
 from bnrepro.run import run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_runs_that_differ_in_their_seeds_alone_are_one_row(folder: Path) -> None:
-    table = sweep.summary(sweep.records([folder]))
+    table = sweep.summary(sweep.records([folder, folder / "single"])).table  # given twice, counted once
     assert table.columns[:4].tolist() == ["network", "optim.lr", "seeds", "diverged"]
     assert set(zip(table["network"], table["optim.lr"], strict=True)) == {
         ("mlp", 0.14),
@@ -59,12 +62,13 @@ def test_the_summary_is_shown_and_written(folder: Path, tmp_path: Path, capsys: 
     printed = capsys.readouterr().out
     assert "5 of 5 runs have ended" in printed
     table = pd.read_csv(tmp_path / "x.csv")
-    pd.testing.assert_frame_equal(table, sweep.summary(sweep.records([folder])), rtol=1e-5)
+    pd.testing.assert_frame_equal(table, sweep.summary(sweep.records([folder])).table, rtol=1e-5)
     lines = (tmp_path / "x.md").read_text().splitlines()
     assert lines[0] == "| network | optim.lr | seeds | diverged | test |"
     assert len(lines) == 2 + 4
     best = table.iloc[0]
-    assert lines[2].startswith(f"| {best['network']} | {best['optim.lr']:g} | 3 | 0 | {best['test']:.4f} ± ")
+    accuracy = f"{number(best['test'])} ({number(best['test_low'])} to {number(best['test_high'])})"
+    assert lines[2] == f"| {best['network']} | {best['optim.lr']:g} | 3 | 0 | {accuracy} |"
     assert f"{best['test']:.4f}" in printed
 
 
@@ -79,6 +83,42 @@ def test_what_has_not_ended_is_named(folder: Path, capsys: pytest.CaptureFixture
     finally:
         record.write_status(kept["status"], kept["step"], kept["seconds"], kept["diverged"])
     assert Record(record.folder).ended
+
+
+def test_no_seed_is_twice_in_a_row_and_what_differs_is_shown(folder: Path, tmp_path: Path) -> None:
+    runs = sweep.records([folder])
+    copies = []
+    for name, changed in (("again", {}), ("threads", {"runtime.threads": 2}), ("decay", {"optim.l2": 0.1})):
+        source = next(run for run in runs if run.config["network"] == ("mlp_bn" if name == "decay" else "mlp"))
+        shutil.copytree(source.folder, tmp_path / "single" / name)
+        config = tmp_path / "single" / name / "config.json"
+        config.write_text(json.dumps(source.config | changed))
+        copies.append(Record(config.parent))
+    same = sweep.summary([*runs, copies[0]])
+    pd.testing.assert_frame_equal(same.table, sweep.summary(runs).table)
+    assert same.twice
+    assert all(said.startswith("single/again: seed ") for said in same.twice)
+    assert "runtime.threads" in sweep.summary([*runs, copies[1]]).table
+    plain = next(run for run in runs if run.config["network"] == "mlp")
+    assert "optim.l2" in sweep.summary([plain, copies[2]]).table  # each network has one value
+
+
+@pytest.mark.parametrize("file", ["config.json", "status.json", "metrics.parquet"])
+def test_a_damaged_run_is_named_and_the_others_summed_up(
+    file: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("whole", "damaged"):
+        shutil.copytree(sweep.records([folder])[0].folder, tmp_path / "single" / name)
+    (tmp_path / "single/damaged" / file).write_bytes(b"{")
+    sweep_page.show([tmp_path], None, None)
+    printed = capsys.readouterr().out
+    assert "1 of 2 runs have ended" in printed
+    assert f"{file} is missing or damaged" in printed.replace("\n", " ")
+
+
+def test_head_sees_enough(folder: Path) -> None:
+    command = f"{sys.executable} {ROOT / 'scripts/report.py'} --runs {folder} | true"
+    assert not subprocess.run(command, shell=True, capture_output=True, text=True, check=False).stderr
 
 
 @pytest.mark.parametrize(

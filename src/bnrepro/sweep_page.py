@@ -16,19 +16,19 @@ def show(folders: list[Path], csv: Path | None, markdown: Path | None) -> None:
     """Print the summary of the runs in some folders, and write it where it is asked for.
 
     Raises:
-        BadInput: a folder has no runs, a run is damaged, or a file cannot be written.
+        BadInput: a folder has no runs, or a file cannot be written.
     """
     runs = sweep.records(folders)
-    table, rest = sweep.summary(runs), sweep.unfinished(runs)
-    if not table.empty:
-        Console().print(_screen(table))
-        print("accuracy at the end: mean over the seeds ± half of its 95 % Student t interval")
-    for line in [f"{len(runs) - len(rest)} of {len(runs)} runs have ended", *rest]:
-        print(line)
+    table, missing, twice = sweep.summary(runs)
     if csv:
         _write(csv, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     if markdown:
         _write(markdown, _markdown(table))
+    if not table.empty:
+        Console().print(_screen(table))
+        print("accuracy at the end: mean over the seeds (its 95 % Student t interval, within 0 and 1)")
+    for line in [f"{len(runs) - len(missing)} of {len(runs)} runs have ended", *missing, *twice]:
+        print(line)
 
 
 def _write(path: Path, text: str) -> None:
@@ -43,11 +43,11 @@ def _written(table: pd.DataFrame) -> pd.DataFrame:
     out = table.copy()
     for split in sweep.SPLITS:
         if split in out:
-            half = (table[f"{split}_high"] - table[split]).map(number)
-            means = table[split].map(number)
-            out[split] = [f"{m} ± {h}" if h != NONE else m for m, h in zip(means, half, strict=True)]
-            out = out.drop(columns=[f"{split}_low", f"{split}_high"])
-    return out.map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
+            ends = [f"{split}_low", f"{split}_high"]
+            written = table[[split, *ends]].map(number).to_numpy()
+            out[split] = [mean if low == NONE else f"{mean} ({low} to {high})" for mean, low, high in written]
+            out = out.drop(columns=ends)
+    return out.map(lambda value: NONE if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value))
 
 
 def _screen(table: pd.DataFrame) -> Table:
