@@ -18,13 +18,14 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from bnrepro.compose import CONFIGS, choices, explain, grid, load, to_config, whole
 from bnrepro.config import RunConfig
 from bnrepro.errors import BadInput
 from bnrepro.stopping import Stopped
 
-WRONG = (HydraException, OmegaConfBaseException, BadInput, ValueError)  # ValueError: group=null
+WRONG = (HydraException, OmegaConfBaseException, BadInput, YAMLError, ValueError)  # ValueError: group=null
 SWEEPS = ("-m", "--multirun")
 CHECKED = 200  # jobs of a sweep at most: composing one takes a third of a second
 SUBMISSION = "error: Slurm took no job, for the reason above; set hydra.launcher.KEY=VALUE so that it does"

@@ -16,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from bnrepro import config as schema
 from bnrepro.config import RunConfig, identity
@@ -219,6 +220,8 @@ def explain(error: Exception) -> str:
     if isinstance(cause, OmegaConfBaseException):
         key = getattr(cause, "full_key", None)
         return _explain_key(cause, key, first) if key else first
+    if isinstance(error, YAMLError):
+        return f"a file of settings cannot be read: {' '.join(str(error).split())}"
     file = re.search(r"In '([\w/]+)': \w+ raised while composing config:\nKey .*\n\s+full_key: ((\w+)\S*)", str(error))
     if file:
         return (
