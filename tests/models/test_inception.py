@@ -226,6 +226,13 @@ def test_local_response_normalisation_is_the_frameworks() -> None:
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-6)
 
 
+def test_local_response_normalisation_hardly_acts_on_activations_of_unit_variance() -> None:
+    """Which the ablation of it has to say: it can only find it unnecessary."""
+    x = torch.randn(8, 48, 16, 16, generator=torch.Generator().manual_seed(0)).relu()
+    change = (LocalResponseNorm(48)(x) - x).norm() / x.norm()
+    assert 1e-5 < change.item() < 1e-3
+
+
 def test_dropout_drops_its_share_scales_the_rest_and_goes_on_where_it_was() -> None:
     layer, other = Dropout(0.4, seed=0), Dropout(0.4, seed=1)
     u = torch.ones(100, 500)

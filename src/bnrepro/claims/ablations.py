@@ -15,7 +15,7 @@ CHANGES = {  # what is claimed of each, and above what its effect on the maximum
     "dropout": ("dropout can be removed", NO_WORSE),
     "l2": ("L2 regularisation reduced by a factor of 5 improves the accuracy", 0.0),
     "decay": ("the learning rate can decay 6 times faster", NO_WORSE),
-    "lrn": ("local response normalisation is not needed", NO_WORSE),
+    "lrn": ("local response normalisation, which at its public settings hardly acts here, is not needed", NO_WORSE),
     "shuffle": ("shuffling within shards improves the accuracy by about 1 %", 0.0),
     "photometric": ("photometric distortions can be reduced", NO_WORSE),
 }
