@@ -66,7 +66,7 @@ def test_a_sweep_that_is_killed_and_given_again_ends_with_the_same_tables(tmp_pa
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_no_other_run(tmp_path: Path) -> None:
+def test_a_killed_worker_ends_the_sweep_with_checkpoints_and_what_is_missing(tmp_path: Path) -> None:
     jobs = ["-m", "hydra/launcher=local", "hydra.launcher.n_jobs=2", "network=mlp,mlp_bn", "steps=100000"]
     job = start(tmp_path, *jobs, "runtime.checkpoint_every=20")
     end = time.monotonic() + 120
@@ -79,6 +79,8 @@ def test_a_killed_worker_costs_no_other_run(tmp_path: Path) -> None:
     said, _ = job.communicate(timeout=120)
     assert job.returncode == 1
     assert "a job was killed and took its launcher along; the same command goes on" in said
+    assert "2 of 2 runs did not end; the same command runs only these:" in said
+    assert said.count("network=mlp") == 2
     assert "Traceback" not in said
     assert all(Record(path.parent).status["step"] > 0 for path in tmp_path.rglob("config.json"))
 

@@ -63,14 +63,11 @@ def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
         refuse_arguments(arguments)
         jobs = check_jobs(arguments)
         sys.argv[1:] = _without_launcher(arguments) if _dry(arguments) else arguments  # a dry run lists them here
-        each()
+        _through(each)
         if len(codes) == 1:  # a launcher ran them in processes of their own, or nothing was to run, as for --cfg
             codes, missing = _left_over(jobs)
     except WRONG as error:
         sys.exit(report(error))
-    except BrokenExecutor:
-        print("a job was killed and took its launcher along; the same command goes on", file=sys.stderr)
-        sys.exit(1)
     except Stopped as stopped:
         print("stopped, with a checkpoint; the same command goes on from it", file=sys.stderr)
         sys.exit(stopped.code)
@@ -116,6 +113,16 @@ def _check_search(config: RunConfig) -> None:
         raise BadInput("data.held_out is 0: a search chooses by training images kept aside; set it, such as 10000")
     if config.dry_run:
         raise BadInput("dry_run is true: a search chooses its runs as it goes, they cannot be listed")
+
+
+def _through(each: Callable[[], object]) -> None:
+    """Run a sweep; where a job dies and takes its launcher along, say so: the records say how far the others are."""
+    try:
+        each()
+    except (BrokenExecutor, RuntimeError) as error:
+        if not isinstance(error, BrokenExecutor) and type(error).__name__ != "UncompletedJobError":  # submitit's
+            raise
+        print("a job was killed and took its launcher along; the same command goes on", file=sys.stderr)
 
 
 def _left_over(jobs: list[list[str]]) -> tuple[list[int], list[str]]:
