@@ -178,12 +178,12 @@ def refuse_arguments(arguments: list[str]) -> None:
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if argument.startswith("-"):
             continue
+        if argument.startswith(("+", "~")):
+            raise BadInput(f"{argument}: keys can be set, not added or removed; write key=value without {argument[0]}")
         if "=" not in argument and (before in SWEEPS or not before.startswith("-")):
             raise BadInput(f"{argument}: it has no value; write {argument}=value")
         if re.fullmatch("hydra/launcher=(submitit_)?slurm", argument) and not (which("sbatch") or _dry(arguments)):
             raise BadInput(f"{argument}: there is no sbatch here; give the command where Slurm takes jobs")
-        if argument.startswith(("+", "~")):
-            raise BadInput(f"{argument}: keys can be set, not added or removed; write key=value without {argument[0]}")
         group, _, value = argument.partition("=")
         allowed = sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")) if re.fullmatch(r"\w+", group) else []
         if allowed and re.fullmatch(r"null|true|false|[-+\d.e]*", value):
