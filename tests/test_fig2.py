@@ -122,7 +122,7 @@ def test_a_resumed_network_goes_on_bit_for_bit(network: str, tmp_path: Path) -> 
         advance(undisturbed)
         if step < 4:
             advance(resumed)
-    checkpoint.save(tmp_path / "checkpoint.pt", resumed, checkpoint.Progress(b"", 0.0))
+    checkpoint.save(tmp_path / "checkpoint.pt", resumed, checkpoint.Progress(b"a table", 0.0))
     fresh, _ = start(settings)
     checkpoint.restore(tmp_path / "checkpoint.pt", fresh)
     for _ in range(5):
