@@ -199,11 +199,6 @@ def test_every_setting_that_changes_numbers_changes_the_hash() -> None:
         assert digest(load([override])) == plain, override
 
 
-def test_the_rate_beside_which_others_stand_is_unused() -> None:
-    several = [load(["optim.rates=[0.1,1]", f"optim.lr={lr}"]) for lr in (0.2, 0.3)]
-    assert digest(several[0]) == digest(several[1])
-
-
 def test_the_paper_s_settings_are_the_default() -> None:
     settings = flatten(load([]))
     assert settings["model.hidden"] == [100, 100, 100]

@@ -59,7 +59,7 @@ def restore(path: Path, state: State) -> Progress | None:
     accepted.
 
     Raises:
-        BadInput: a whole file does not fit this run or this version.
+        BadInput: a file cannot be read, or is whole and does not fit this run or this version.
     """
     damaged = False
     for candidate in (path, before(path)):
@@ -67,6 +67,8 @@ def restore(path: Path, state: State) -> Progress | None:
             stored = candidate.read_bytes()
         except FileNotFoundError:
             continue
+        except OSError as error:
+            raise BadInput(f"{candidate} cannot be read ({error.strerror}); allow reading it, or remove it") from error
         content = stored[DIGEST:]
         if hashlib.sha256(content).digest() == stored[:DIGEST]:
             return _load(candidate, content, state)

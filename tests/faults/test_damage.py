@@ -122,21 +122,29 @@ def test_a_damaged_table_of_a_finished_run_is_made_anew(
     ends_undisturbed(record, small, tmp_path)
 
 
-@DAMAGED
-@pytest.mark.parametrize("name", ["config.json", "provenance.json"])
-def test_a_run_that_cannot_say_what_it_is_is_refused(
-    name: str, damage: Callable[[bytes], bytes], stopped: tuple[RunConfig, Record]
-) -> None:
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *((name, damage) for name in ("config.json", "provenance.json") for damage in ("empty", "cut short")),
+        ("config.json", "flipped bit"),
+    ],
+)
+def test_a_run_that_cannot_say_what_it_is_is_refused(name: str, damage: str, stopped: tuple[RunConfig, Record]) -> None:
     config, record = stopped
     path = record.folder / name
-    path.write_bytes(damage(path.read_bytes()).replace(b"\x10", b"{"))
+    harm(path, DAMAGES[damage])
     found = path.read_bytes()
-    if name == "provenance.json" and found:  # a flipped bit may leave JSON whole: then it is no damage that shows
-        path.write_bytes(found[:20])
-        found = path.read_bytes()
     with pytest.raises(BadInput, match=rf"{name} is missing or damaged|holds a run with another config"):
         run(config)
     assert path.read_bytes() == found
+
+
+def test_a_checkpoint_that_cannot_be_read_is_named(stopped: tuple[RunConfig, Record]) -> None:
+    config, record = stopped
+    record.checkpoint.unlink()
+    record.checkpoint.mkdir()
+    with pytest.raises(BadInput, match=r"checkpoint\.pt cannot be read \(Is a directory\)"):
+        run(config)
 
 
 def test_any_flipped_bit_of_a_checkpoint_or_table_is_seen(stopped: tuple[RunConfig, Record]) -> None:

@@ -67,23 +67,18 @@ def _higher_rates(
 ) -> list[Claim]:
     """Return the claims about BN-x5, BN-x30 and BN-x5-Sigmoid; ``of`` makes a check of one table one of ``tables``."""
     return [
-        Claim(
-            f"x5-speedup{reading}",
-            "4.2.2, Fig. 3",
-            f"BN-x5 needs 14 times fewer steps than Inception to Inception's maximum{words} (ratio of the steps)",
-            printed_steps(INCEPTION) / printed_steps("bn_x5"),
-            f"ratio above 1; {_FACTOR}{_STEPS_CHANGED}",
-            tables,
-            of(fig2.speedup("bn_x5")),
-        ),
-        Claim(
-            f"x30-speedup{reading}",
-            "4.2.2, Fig. 3",
-            f"BN-x30 needs 11 times fewer steps than Inception to Inception's maximum{words} (ratio of the steps)",
-            printed_steps(INCEPTION) / printed_steps("bn_x30"),
-            f"ratio above 1; {_FACTOR}{STEPS} {ADDED}",
-            tables,
-            of(fig2.speedup("bn_x30")),
+        *(
+            Claim(
+                f"{network.removeprefix('bn_')}-speedup{reading}",
+                "4.2.2, Fig. 3",
+                f"{NAMES[network]} needs {times} times fewer steps than Inception to Inception's maximum{words} "
+                "(ratio of the steps)",
+                printed_steps(INCEPTION) / printed_steps(network),
+                f"ratio above 1; {_FACTOR}{rule}",
+                tables,
+                of(fig2.speedup(network)),
+            )
+            for network, times, rule in (("bn_x5", 14, _STEPS_CHANGED), ("bn_x30", 11, f"{STEPS} {ADDED}"))
         ),
         Claim(
             f"x30-fifth{reading}",

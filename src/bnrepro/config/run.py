@@ -182,8 +182,7 @@ LATER: dict[str, Any] = {
 
 def identity(config: RunConfig) -> dict[str, Any]:
     """Return the settings that a run's numbers depend on, under dotted keys."""
-    unused = {"optim.lr"} if config.optim.rates else set()
-    settings = {key: value for key, value in flatten(config).items() if key not in NOT_IDENTITY | unused}
+    settings = {key: value for key, value in flatten(config).items() if key not in NOT_IDENTITY}
     return {key: value for key, value in settings.items() if key not in LATER or value != LATER[key]}
 
 
