@@ -1,5 +1,6 @@
 """The appendix's architecture, counted from its printed table."""
 
+import math
 from collections.abc import Callable
 
 import pandas as pd
@@ -33,6 +34,17 @@ def growth(architecture: str, quantity: str) -> Callable[[pd.DataFrame], Outcome
         new, old = _value(table, architecture, quantity), _value(table, "googlenet", quantity)
         by_difference = quantity == "layers"
         return _compare(new - old if by_difference else new / old, paper.GROWTH[quantity], 0 if by_difference else NEAR)
+
+    return check
+
+
+def separable(quantity: str, less: bool) -> Callable[[pd.DataFrame], Outcome]:
+    """Divide what Figure 5's network takes by what it takes with a first layer that is not separable."""
+
+    def check(table: pd.DataFrame) -> Outcome:
+        ratio = _value(table, "figure5", quantity) / _value(table, "figure5_dense", quantity)
+        holds = ratio < 1 if less else ratio > 1
+        return Outcome(Estimate(ratio, ratio, ratio, 1), "reproduced" if holds else "not reproduced")
 
     return check
 
@@ -86,5 +98,20 @@ CLAIMS: list[Claim] = [
         )
         for architecture, (suffix, what) in _GREW.items()
         for quantity, printed in paper.GROWTH.items()
+    ),
+    *(
+        Claim(
+            f"arch-separable:{quantity.replace('_', '-')}",
+            "appendix",
+            f"the separable first layer {words} (whole network, one image, with ÷ without)",
+            math.nan,
+            "below 1" if less else "above 1",
+            "theory_architecture",
+            separable(quantity, less),
+        )
+        for quantity, words, less in (
+            ("multiply_adds", "reduces the computational cost", True),
+            ("kept", "increases the memory consumption at training time", False),
+        )
     ),
 ]

@@ -35,12 +35,17 @@ BN = BatchNormConfig(
 
 
 def measure() -> pd.DataFrame:
-    """Return architecture, quantity (weights, parameters, multiply_adds, layers, depth_4c, depth_4d), value."""
+    """Return architecture, quantity, value.
+
+    The quantities are weights, parameters, multiply_adds, layers, depth_4c, depth_4d, and kept: the bytes that the
+    forward pass of one image keeps for the backward pass.
+    """
     swapped = tuple(replace(row, double=True) for row in GOOGLENET)  # two 3x3 for each 5x5 and nothing else
     of_googlenet = {"googlenet": GOOGLENET, "googlenet_double": swapped}
     counts = {name: _count(table, None, GOOGLENET_STEM) for name, table in of_googlenet.items()}
     for name, table in {"figure5": FIGURE_5, "figure5_576": figure_5(576)}.items():
         counts[name] = _count(table, build(BN, None), None)
+    counts["figure5_dense"] = _count(FIGURE_5, build(BN, None), GOOGLENET_STEM)  # a 7x7 that is not separable
     rows = [(name, quantity, value) for name, count in counts.items() for quantity, value in count.items()]
     return pd.DataFrame(rows, columns=["architecture", "quantity", "value"])
 
@@ -64,6 +69,7 @@ def _count(table: tuple[Block, ...], norm: Norm | None, stem: tuple[Conv | str, 
         "weights": sum(p.numel() for p in model.parameters() if p.dim() > 1),
         "parameters": counts.parameters,
         "multiply_adds": counts.multiply_adds,
+        "kept": counts.kept,
         "layers": sum(_layers(block) for block in model.blocks.values()) + 1,
         "depth_4c": depths["4c"],
         "depth_4d": depths["4d"],
