@@ -105,7 +105,8 @@ def test_a_search_asks_for_the_same_runs_again(tmp_path: Path) -> None:
     assert len({record.config["optim.lr"] for record in found}) == 3
     code, said = sweep(tmp_path, *search, "data.held_out=300")
     assert said.count("finished already, nothing to do") == 3
-    best = (tmp_path / ".hydra/optimization_results.yaml").read_text()
+    (chosen,) = tmp_path.glob(".hydra/*/optimization_results.yaml")
+    best = chosen.read_text()
     final = {}
     for record in found:
         accuracy = record.read_metrics().query("split == 'held_out' and metric == 'accuracy'")

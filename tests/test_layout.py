@@ -30,7 +30,7 @@ FLOORS = [
     ["results", "sweep"],
     ["sweep_page"],
     ["at_hand"],
-    ["reproduce"],
+    ["reproduce", "bench"],
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 TORCH_FREE = [

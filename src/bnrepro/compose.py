@@ -60,6 +60,8 @@ def cores() -> int:
 
 
 OmegaConf.register_new_resolver("jobs", lambda threads: max(1, cores() // threads))  # of configs/hydra/launcher/local
+# of a sweep's folder, for two may start in one second; cached, so that its jobs see the same
+OmegaConf.register_new_resolver("process", os.getpid, use_cache=True)
 
 
 def to_config(composed: DictConfig) -> RunConfig:

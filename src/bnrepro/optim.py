@@ -53,6 +53,12 @@ def build(config: OptimConfig, model: Network, rates: list[float]) -> torch.opti
     return torch.optim.SGD(groups, lr=config.initial, momentum=config.momentum, fused=True)
 
 
+def rates(optimiser: torch.optim.Optimizer, losses: Tensor) -> Tensor:
+    """Return the learning rates of the replicas now, (R,) like their ``losses``."""
+    lr = optimiser.param_groups[0]["lr"]
+    return optimiser.rates * lr if isinstance(optimiser, RatesSGD) else torch.full_like(losses, lr)
+
+
 def schedule(config: OptimConfig, optimiser: torch.optim.Optimizer, steps: int) -> ExponentialLR | None:
     """Return what lowers the learning rate after each of ``steps`` steps, or None where it stays."""
     if not config.half_life:

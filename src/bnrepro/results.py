@@ -4,13 +4,16 @@ results/
     <data>/<table>.csv   tables.py
     <data>/figures/      report/
     runs.csv             every run behind the tables, with the command that made it
+    bench.csv            how fast it is; bench.json: on what
     SHA256SUMS           of all these tables, as sha256sum writes it: a table that was touched is not judged
     claims.csv           claims/
     README.md, report.html
 """
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,7 +22,7 @@ from bnrepro.claims import about, judge
 from bnrepro.errors import BadInput
 from bnrepro.files import write_text
 from bnrepro.record import Record
-from bnrepro.tables import SUMS
+from bnrepro.tables import BENCH, SUMS
 
 
 def add(results: Path, experiment: str, records: list[Record], commands: list[str]) -> None:
@@ -43,7 +46,23 @@ def add(results: Path, experiment: str, records: list[Record], commands: list[st
     order = made.sort_values(["data", "experiment"], key=lambda c: c.map(tables.rank), kind="stable")
     tables.write(results / "runs.csv", order)
     sums["runs.csv"] = _sha256(results / "runs.csv")
-    write_text(results / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
+    _write_sums(results, sums)
+
+
+def add_bench(results: Path, table: pd.DataFrame, made_by: dict[str, Any], keep_others: bool) -> None:
+    """Write bench.csv and, beside it, what it was measured with; ``keep_others``: rows of other cases stay.
+
+    Raises:
+        BadInput: a file of results is damaged.
+    """
+    path, sums = results / BENCH, _sums(results)
+    if keep_others and path.exists():
+        there = tables.read(path)
+        table = pd.concat([there[~there["case"].isin(table["case"])], table], ignore_index=True)
+    tables.write(path, table)
+    write_text(path.with_suffix(".json"), json.dumps(made_by, indent=1) + "\n")
+    sums[BENCH] = _sha256(path)
+    _write_sums(results, sums)
 
 
 def begun(results: Path) -> bool:
@@ -120,6 +139,10 @@ def _sums(results: Path) -> dict[str, str]:
         return {}
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} is damaged ({error}); restore it") from error
+
+
+def _write_sums(results: Path, sums: dict[str, str]) -> None:
+    write_text(results / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
 
 
 def _sha256(path: Path) -> str:

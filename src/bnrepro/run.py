@@ -83,12 +83,18 @@ def here(config: RunConfig) -> RunConfig:
         raise BadInput("runtime.device is cuda: this machine has none that torch can use; take cpu or auto")
     device = "cuda" if name != "cpu" and there else "cpu"
     processes = distributed.started()
+    if device == "cuda" and distributed.started_here() > torch.cuda.device_count():
+        raise BadInput(
+            f"torchrun has started {distributed.started_here()} processes here: there are {torch.cuda.device_count()} "
+            "GPUs, one for each; give --nproc-per-node that many, or runtime.device=cpu"
+        )
     if config.runtime.processes not in (1, processes):
         raise BadInput(
             f"runtime.processes is {config.runtime.processes}: torchrun has started {processes}; leave it out"
         )
     _check_share(config, processes)
-    return replace(config, runtime=replace(config.runtime, device=device, processes=processes))
+    step = config.runtime.step if processes == 1 else "autograd"
+    return replace(config, runtime=replace(config.runtime, device=device, processes=processes, step=step))
 
 
 def _check_share(config: RunConfig, processes: int) -> None:

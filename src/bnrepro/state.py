@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 from bnrepro import distributed, models, norm, optim
 from bnrepro.config import RunConfig
 from bnrepro.data import Dataset, Sampler
-from bnrepro.models import Network
+from bnrepro.models import MLP, Network, WrittenOut
 
 
 @dataclass
@@ -18,6 +18,8 @@ class State:
     """A stack in training.
 
     Attributes:
+        written_out: the step written out, for the networks that have one; else it is autograd's.
+        precision: of autograd's forward pass.
         parallel: what trains the model: itself, or its wrapper where several processes train together.
         step: mini-batches done.
         loss: (R,) each replica's mean cross-entropy over its last mini-batch.
@@ -26,6 +28,8 @@ class State:
 
     model: Network
     parallel: nn.Module
+    written_out: WrittenOut | None
+    precision: torch.dtype
     optimiser: torch.optim.Optimizer
     schedule: ExponentialLR | None
     sampler: Sampler
@@ -71,6 +75,8 @@ def initial(config: RunConfig, dataset: Dataset, device: torch.device) -> State:
     return State(
         model=model,
         parallel=distributed.parallel(model),
+        written_out=WrittenOut(model) if config.runtime.step == "written_out" and isinstance(model, MLP) else None,
+        precision=getattr(torch, config.runtime.precision),
         optimiser=optimiser,
         schedule=optim.schedule(config.optim, optimiser, config.steps),
         sampler=Sampler(dataset.train, config.batch_size, seeds, config.augment),

@@ -4,9 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
-from bnrepro import distributed
+from bnrepro import distributed, optim
+from bnrepro.data import Examples
 from bnrepro.norm import Normalisation
 from bnrepro.probes import Measurement, Probe
 from bnrepro.state import State
@@ -28,7 +30,7 @@ def train(
 ) -> None:
     """Train the stack until ``steps`` mini-batches are done."""
     while state.step < steps:
-        advance(state)
+        advance(state, gradients=any(probe.when(state.step + 1) for probe in probes))
         for probe in probes:
             if probe.when(state.step):
                 measurements = probe.measure(state)
@@ -37,25 +39,40 @@ def train(
         after_step(state)
 
 
-def advance(state: State) -> None:
-    """Do one step of every replica.
+def advance(state: State, gradients: bool = True) -> None:
+    """Do one step of every replica; ``gradients``: whether the weights' are wanted afterwards.
 
-    The losses are summed over replicas, so each replica's gradient is its own; one that diverges is marked with the
-    step and leaves the others alone. Of several processes, each has its share of the mini-batch; gradients, losses and
-    moving averages are the means of theirs.
+    A replica that diverges is marked with the step and leaves the others alone.
     """
     batch = state.sampler.next()
-    state.optimiser.zero_grad()
-    logits = state.parallel(batch.images)  # (R, B, classes)
-    losses = functional.cross_entropy(logits.transpose(1, 2), batch.labels, reduction="none").mean(dim=1)  # (R,)
-    losses.sum().backward()  # type: ignore[no-untyped-call]
-    state.optimiser.step()
+    if state.written_out:
+        rates = optim.rates(state.optimiser, state.loss)
+        state.loss = state.written_out(batch.images, batch.labels, rates, gradients)
+    else:
+        state.loss = _by_autograd(state, batch)
     if state.schedule:
         state.schedule.step()
     state.step += 1
-    state.loss = losses.detach()
-    if distributed.size() > 1:
-        norms = [module for module in state.model.modules() if isinstance(module, Normalisation)]
-        distributed.mean_([state.loss, *(buffer for norm in norms for buffer in norm.buffers())])
     diverged_now = ~torch.isfinite(state.loss) & (state.diverged_at == 0)
     state.diverged_at.masked_fill_(diverged_now, state.step)
+
+
+def _by_autograd(state: State, batch: Examples) -> Tensor:
+    """Return the losses (R,) of the mini-batch before the step.
+
+    They are summed over replicas, so each replica's gradient is its own. Of several processes, each has its share of
+    the mini-batch; gradients, losses and moving averages are the means of theirs.
+    """
+    state.optimiser.zero_grad()
+    narrow = state.precision != torch.float32
+    with torch.autocast(batch.labels.device.type, state.precision, enabled=narrow):
+        logits = state.parallel(batch.images)  # (R, B, classes)
+    logits = logits.float() if narrow else logits
+    losses = functional.cross_entropy(logits.transpose(1, 2), batch.labels, reduction="none").mean(dim=1)  # (R,)
+    losses.sum().backward()  # type: ignore[no-untyped-call]
+    state.optimiser.step()
+    loss = losses.detach()
+    if distributed.size() > 1:
+        norms = [module for module in state.model.modules() if isinstance(module, Normalisation)]
+        distributed.mean_([loss, *(buffer for norm in norms for buffer in norm.buffers())])
+    return loss

@@ -30,13 +30,19 @@ def largest(table: pd.DataFrame, network: str, setting: str) -> pd.Series:
     return found.mask(at_chance(best.max(), chance))
 
 
-def decades(table: pd.DataFrame, network: str, setting: str) -> pd.Series:
-    """Return, per seed, over how many decades of ``setting`` the best accuracy is within 0.01 of its best."""
+def within(table: pd.DataFrame, network: str, setting: str) -> pd.DataFrame:
+    """Return, per seed, the lowest and highest ``setting`` with a best accuracy within 0.01 of the seed's best."""
     _, best, chance = _by_seed(table, network, setting)
     near = best.ge(best.max() - NEAR, axis=1)
-    inside = {seed: near.index[near[seed]] for seed in near}
-    wide = pd.Series({seed: np.log10(found.max() / found.min()) for seed, found in inside.items()}, dtype=float)
-    return wide.mask(at_chance(best.max(), chance))
+    ends = {seed: (near.index[near[seed]].min(), near.index[near[seed]].max()) for seed in near}
+    found = pd.DataFrame.from_dict(ends, orient="index", columns=["low", "high"], dtype=float)
+    return found.mask(at_chance(best.max(), chance))
+
+
+def decades(table: pd.DataFrame, network: str, setting: str) -> pd.Series:
+    """Return, per seed, over how many decades of ``setting`` its range goes."""
+    ends = within(table, network, setting)
+    return pd.Series(np.log10(ends["high"] / ends["low"]), dtype=float)
 
 
 def at_chance(accuracy: pd.Series, chance: float | pd.Series) -> pd.Series:

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from omegaconf import MISSING
 
 from bnrepro.config.data import AugmentConfig, ColourConfig, DataConfig
 from bnrepro.config.network import (
+    BatchNormConfig,
     InceptionConfig,
     MLPConfig,
     ModelConfig,
@@ -56,12 +57,17 @@ class ProbesConfig:
 
 @dataclass
 class RuntimeConfig:
-    """Where a run happens; the first three change results, if only in the last bits, the others not at all.
+    """Where and how a run happens; the first five change results, if only in the last bits, the others not at all.
 
-    ``processes``: that train together, each with its share of the mini-batch; torchrun starts them.
+    ``step``: the forward and backward pass by ``autograd``, or ``written_out``, which the network of Sec. 4.1 has for
+    gradient descent without momentum, L2 and decay; ``auto``: the latter where it is to be had. ``precision``: of
+    autograd's training steps, float32 or bfloat16, where parameters, moments and losses stay float32; evaluation is
+    float32. ``processes``: that train together, each with its share of the mini-batch; torchrun starts them.
     """
 
     device: str = MISSING
+    step: str = MISSING
+    precision: str = MISSING
     threads: int = MISSING
     processes: int = MISSING
     checkpoint_every: int = MISSING
@@ -69,6 +75,9 @@ class RuntimeConfig:
 
     def __post_init__(self) -> None:
         require(self.device in ("auto", "cpu", "cuda"), "runtime.device", self.device, "auto, cpu or cuda")
+        steps, precisions = ("auto", "written_out", "autograd"), ("float32", "bfloat16")
+        require(self.step in steps, "runtime.step", self.step, "auto, written_out or autograd")
+        require(self.precision in precisions, "runtime.precision", self.precision, "float32 or bfloat16")
         require(1 <= self.threads <= 1024, "runtime.threads", self.threads, "from 1 to 1024")
         require(1 <= self.processes <= 2**16, "runtime.processes", self.processes, "from 1 to 65536")
         key = "runtime.checkpoint_every"
@@ -130,6 +139,23 @@ class RunConfig:
         require(all(0 <= seed < 2**32 for seed in self.seeds), "seeds", self.seeds, allowed)
         require(0 <= self.seed_offset < 2**31, "seed_offset", self.seed_offset, "from 0 to 2147483647")
         self._check_together()
+        if self.runtime.step == "auto":
+            self.runtime = replace(self.runtime, step="written_out" if self._has_written_out() else "autograd")
+        allowed = "auto or autograd here: only the network of Sec. 4.1 is written out, for optim=sgd in float32"
+        require(self.runtime.step == "autograd" or self._has_written_out(), "runtime.step", self.runtime.step, allowed)
+
+    def _has_written_out(self) -> bool:
+        """Say whether models/written_out.py has the step of this network and optimiser; studies keep to autograd."""
+        fused = isinstance(self.norm, BatchNormConfig) and self.norm.impl == "fused"
+        plain = self.optim.momentum == self.optim.l2 == self.optim.half_life == 0
+        return (
+            isinstance(self.model, MLPConfig)
+            and (fused or isinstance(self.norm, NoNormConfig))
+            and plain
+            and isinstance(self.study, TrainingConfig)
+            and self.runtime.processes == 1
+            and self.runtime.precision == "float32"
+        )
 
     @property
     def replicas(self) -> list[Replica]:
@@ -172,6 +198,8 @@ NOT_IDENTITY = {  # where a run is kept, how it is shown, how its data come: the
 LATER: dict[str, Any] = {
     "optim.rates": [],
     "norm.synchronised": False,
+    "runtime.step": "autograd",
+    "runtime.precision": "float32",
     "runtime.processes": 1,
     "probes.activation_choice": "first",
     "probes.train_accuracy": False,

@@ -7,9 +7,10 @@ from bnrepro.models.inception import Inception, figure_5
 from bnrepro.models.mlp import MLP
 from bnrepro.models.network import Network
 from bnrepro.models.small_inception import SmallInception
+from bnrepro.models.written_out import WrittenOut
 from bnrepro.norm import Norm
 
-__all__ = ["MLP", "Inception", "Network", "SmallInception", "build", "stacked"]
+__all__ = ["MLP", "Inception", "Network", "SmallInception", "WrittenOut", "build", "stacked"]
 
 
 def stacked(config: ModelConfig) -> bool:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from bnrepro.norm import Norm
+from bnrepro.norm.transform import widened
 from bnrepro.seeding import DROPOUT, WEIGHTS, generator, uniform
 
 NONLINEARITIES = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
@@ -103,7 +104,8 @@ class LocalResponseNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (B, maps, H, W)."""
-        y: Tensor = _LocalResponse.apply(x, self.band)
+        with torch.autocast(x.device.type, enabled=False):  # in float32: what it adds to 1 is small
+            y: Tensor = _LocalResponse.apply(widened(x), self.band)
         return y
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from bnrepro.record import Record
 from bnrepro.tables.base import (
+    BENCH,
     HANDWRITTEN,
     RANDOM,
     SUMS,
@@ -45,6 +46,7 @@ from bnrepro.tables.fig2 import (
 from bnrepro.tables.rates import higher_lr, higher_lr_inception, initial_scale
 
 __all__ = [
+    "BENCH",
     "BUILDERS",
     "HANDWRITTEN",
     "RANDOM",

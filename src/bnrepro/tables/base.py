@@ -12,6 +12,7 @@ from bnrepro.files import write_text
 from bnrepro.record import Record
 
 SUMS = "SHA256SUMS"
+BENCH = "bench.csv"  # how fast it is
 Tables = dict[str, pd.DataFrame]
 SETTINGS = {  # columns of runs.csv: what a run was
     "network": "network",

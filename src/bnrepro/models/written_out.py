@@ -1,0 +1,146 @@
+"""One step of plain gradient descent for the network of Sec. 4.1, its forward and backward pass written out.
+
+autograd does the same in about half as much time again, and is the oracle: tests/models/test_written_out.py. What is
+saved: values are overwritten where nobody needs them again, and the product that makes a weight's gradient adds it to
+the weight as it goes. Names are the paper's: u and z are a layer's input and output, x = W u + b, ``d_x`` is ∂ℓ/∂x.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bnrepro.models.mlp import MLP, StackedLinear
+from bnrepro.norm import BatchNorm
+
+GROUP = 5  # replicas at once: what they need stays in a CPU's cache; changes nothing
+aten: Any = torch.ops.aten  # the derivatives of g by its output, as the framework has them
+BACKWARD = {"Sigmoid": aten.sigmoid_backward, "ReLU": lambda d_z, z: aten.threshold_backward(d_z, z, 0)}
+
+
+class WrittenOut:
+    """The step of a stack. It changes the model's parameters and moving averages in place.
+
+    Args:
+        model: with BN by :class:`bnrepro.norm.BatchNorm`, or without.
+    """
+
+    def __init__(self, model: MLP) -> None:
+        starts = range(0, len(model.output.weight), GROUP)
+        self.groups = [(replicas, Group(model, replicas)) for replicas in (slice(i, i + GROUP) for i in starts)]
+        self.weights = [linear.weight for linear in model.layers().values()]
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, labels: Tensor, rates: Tensor, gradients: bool) -> Tensor:
+        """Do a step of every replica.
+
+        Args:
+            images: (R, B, ...).
+            labels: (R, B).
+            rates: (R,) the learning rates.
+            gradients: whether those of the weights are wanted, as ``.grad``.
+
+        Returns:
+            (R,) the mean cross-entropy of each replica's mini-batch, before the step.
+        """
+        for weight in self.weights:
+            weight.grad = torch.empty_like(weight) if gradients else None
+        losses = []
+        for replicas, group in self.groups:
+            kept = [weight.grad[replicas] for weight in self.weights if weight.grad is not None]
+            losses.append(group.step(images[replicas].flatten(2), labels[replicas], rates[replicas], kept))
+        return torch.cat(losses)
+
+
+class Group:
+    """A few replicas of a stack, their parameters views of the model's."""
+
+    def __init__(self, model: MLP, replicas: slice) -> None:
+        self.linears = [Linear(linear, replicas) for linear in model.layers().values()]
+        norms = model.norms or [None for _ in model.linears]
+        self.norms = [Normalised(norm, replicas) if isinstance(norm, BatchNorm) else None for norm in norms]
+        g = type(model.nonlinearities[0]).__name__
+        self.g = {"Sigmoid": torch.sigmoid_, "ReLU": torch.relu_}[g]
+        self.backward = BACKWARD[g]
+
+    def step(self, images: Tensor, labels: Tensor, rates: Tensor, kept: list[Tensor]) -> Tensor:
+        """Return the losses (R,); ``kept`` takes the weights' gradients, or is empty."""
+        u = [images]  # (R, B, C), the input of each layer
+        for linear, norm in zip(self.linears, self.norms, strict=False):
+            x = linear.forward(u[-1])
+            u.append(self.g(norm.forward(x) if norm else x))
+        log_p = torch.log_softmax(self.linears[-1].forward(u[-1]), dim=2)
+        right = labels.unsqueeze(2)
+        losses = -log_p.gather(2, right).mean(dim=1).squeeze(1)
+
+        rate = rates.view(-1, 1, 1)
+        d_x = log_p.exp_().scatter_add_(2, right, log_p.new_tensor(-1).expand(right.shape))
+        # the gradients that follow are linear in this one, so the learning rate multiplies it, once for all of them
+        d_x.mul_(rate / labels.shape[1])
+        for depth in reversed(range(len(self.linears))):
+            if kept:
+                torch.bmm(u[depth].transpose(1, 2), d_x, out=kept[depth]).div_(rate)
+            d_u = self.linears[depth].backward(u[depth], d_x, further=depth > 0)
+            if depth:
+                d_x = self.backward(d_u, u[depth])
+                norm = self.norms[depth - 1]
+                d_x = norm.backward(d_x) if norm else d_x
+        return losses
+
+
+class Linear:
+    """``x = W u + b``."""
+
+    def __init__(self, linear: StackedLinear, replicas: slice) -> None:
+        self.weight = linear.weight.detach()[replicas]  # (R, inputs, outputs)
+        self.bias = None if linear.bias is None else linear.bias.detach()[replicas]  # (R, 1, outputs)
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Return x."""
+        return torch.bmm(u, self.weight) if self.bias is None else torch.baddbmm(self.bias, u, self.weight)
+
+    def backward(self, u: Tensor, d_x: Tensor, further: bool) -> Tensor:
+        """Descend along ``d_x``; return d_u where it goes ``further`` down."""
+        d_u = torch.bmm(d_x, self.weight.transpose(1, 2)) if further else d_x
+        self.weight.baddbmm_(u.transpose(1, 2), d_x, alpha=-1)
+        if self.bias is not None:
+            self.bias.sub_(d_x.sum(dim=1, keepdim=True))
+        return d_u
+
+
+class Normalised:
+    """Algorithm 1 over (R, B, C); all else is (R, 1, C)."""
+
+    x_hat: Tensor
+    inverse_std: Tensor
+
+    def __init__(self, norm: BatchNorm, replicas: slice) -> None:
+        parts = norm.weight.detach(), norm.bias.detach(), norm.running_mean, norm.running_var
+        self.gamma, self.beta, self.running_mean, self.running_var = (part[replicas].unsqueeze(1) for part in parts)
+        self.eps, self.momentum = norm.eps, norm.momentum
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return y; x is overwritten."""
+        m = x.shape[1]
+        mean = x.mean(dim=1, keepdim=True)
+        centred = x.sub_(mean)
+        variance = centred.square().mean(dim=1, keepdim=True)
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * (m / (m - 1)), self.momentum)
+        self.inverse_std = variance.add_(self.eps).rsqrt_()
+        self.x_hat = centred.mul_(self.inverse_std)
+        return torch.addcmul(self.beta, self.gamma, self.x_hat)
+
+    def backward(self, d_y: Tensor) -> Tensor:
+        """Descend along ``d_y``, which is overwritten; return d_x.
+
+        The six equations of Sec. 3, the first four put into the others: with x̂ of mean 0,
+        ``d_x = γ/√(σ² + ε) (d_y - d_β/m - x̂ d_γ/m)``.
+        """
+        m = d_y.shape[1]
+        d_beta = d_y.sum(dim=1, keepdim=True)
+        d_gamma = (d_y * self.x_hat).sum(dim=1, keepdim=True)
+        d_x = d_y.addcmul_(self.x_hat, d_gamma, value=-1 / m).sub_(d_beta / m).mul_(self.gamma * self.inverse_std)
+        self.gamma.sub_(d_gamma)
+        self.beta.sub_(d_beta)
+        return d_x
