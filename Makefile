@@ -10,7 +10,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-slow test-root fuzz report tensorboard lint clean
+.PHONY: help setup reproduce bench test test-slow test-root fuzz report tensorboard lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 reproduce: $(INSTALLED) ## run the experiments of a scale, judge the claims, write results/
 	$(BIN)/python scripts/reproduce.py $(if $(SCALE),--scale $(SCALE)) $(if $(DATA),--data $(DATA)) $(if $(IMAGES),--images $(IMAGES)) $(if $(EXPERIMENT),--experiment $(EXPERIMENT)) $(if $(filter-out 0 no false,$(DRY_RUN)),--dry-run)
+
+bench: $(INSTALLED) ## measure how fast it is, into results/bench.csv; some minutes, best on an idle machine
+	$(BIN)/python scripts/bench.py $(if $(IMAGES),--images $(IMAGES))
 
 report: $(INSTALLED) ## build the figures, results/README.md and results/report.html from the committed tables
 	$(BIN)/python scripts/report.py

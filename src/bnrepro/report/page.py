@@ -13,6 +13,7 @@ from bnrepro.claims.fig1 import chosen_rate
 from bnrepro.errors import BadInput
 from bnrepro.files import write_bytes, write_text
 from bnrepro.report import readme
+from bnrepro.report.bench import bench
 from bnrepro.report.cells import cell, count, interval, number, percent
 from bnrepro.report.exact_statements import exact_statements
 from bnrepro.report.fig3 import base_rate, figure_3, inherited_rate, small_inception
@@ -55,6 +56,7 @@ def build(results: Path) -> None:
         "citation": paper.CITATION,
         "dirty": bool(runs["dirty"].any()),
         "fingerprint": fingerprint(results),
+        "bench": bench(results),
     }
     readme.refresh(results.absolute().parent / "README.md", claims)
     write_text(results / "report.html", environment.get_template("page.html.j2").render(content))

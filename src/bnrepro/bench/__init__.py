@@ -1,0 +1,5 @@
+"""How fast it is: against what a person would otherwise run, and against the machine (``make bench``).
+
+peers.py is the former, floors.py the latter; rounds.py takes turns among them, and mnist.py, inception.py, growth.py
+and whole.py are what is measured. What a fast path computes is held against the slow one before it is timed (same.py).
+"""

@@ -1,0 +1,67 @@
+"""``make bench``: measure, write results/bench.csv and bench.json, and draw them."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from bnrepro import at_hand, results
+from bnrepro.bench import growth, inception, mnist, whole
+from bnrepro.errors import BadInput
+from bnrepro.provenance import provenance
+from bnrepro.run import set_up_torch
+
+MEASURES: dict[str, Callable[[str, str], pd.DataFrame]] = {
+    "mnist": lambda _, device: mnist.measure(device),
+    "inception": inception.measure,
+    "growth": growth.measure,
+    "whole": whole.measure,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what is asked for and write it; return the exit code (0, or 2 where something given was wrong)."""
+    parser = argparse.ArgumentParser(description="Measure how fast it is; best on a machine that does nothing else.")
+    parser.add_argument("--only", choices=list(MEASURES), help="measure one part; the others' rows stay")
+    parser.add_argument("--images", help="default: cifar10, or cifar10_jpeg where it is there; else shapes")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="default: results")
+    given = parser.parse_args(arguments)
+    try:
+        bench([given.only] if given.only else list(MEASURES), given.images, given.results)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written of the part that was being measured", file=sys.stderr)
+        return 130
+    return 0
+
+
+def bench(parts: list[str], images: str | None, target: Path) -> None:
+    """Do what :func:`main` says.
+
+    Raises:
+        BadInput: data cannot be had, or a fast path computes something else.
+    """
+    handwritten, _ = at_hand.handwritten("mnist")
+    assert handwritten == "mnist"
+    pictures, banner = at_hand.images(images, "cpu")
+    if banner:
+        banner.show()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    set_up_torch(1)
+    pieces = []
+    for part in parts:
+        print(f"measuring {part}", flush=True)
+        pieces.append(MEASURES[part](pictures, device))
+        print(pieces[-1][["case", "variant", "unit", "median", "low", "high", "met"]].to_string(), flush=True)
+    made_by = provenance(torch.device(device), "", 0)
+    table = pd.concat(pieces, ignore_index=True).assign(device=made_by["device"])
+    results.add_bench(target, table, made_by, keep_others=parts != list(MEASURES))
+    results.refresh(target)
+    missed = table[table["met"].eq(False)]
+    for row in missed.to_dict("records"):
+        print(f"missed: {row['case']}: {row['variant']} is {row['median']:.3g} {row['unit']}, goal {row['goal']}")

@@ -1,0 +1,97 @@
+"""The network of Sec. 4.1: our stack beside a resident loop, two DataLoaders, and its matrix products alone."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from bnrepro import data
+from bnrepro.bench import peers, rows
+from bnrepro.bench.floors import matrix_products
+from bnrepro.bench.rounds import Variant, best_threads, take_turns
+from bnrepro.bench.same import require_same
+from bnrepro.compose import load
+from bnrepro.config import BatchNormConfig, MLPConfig, RunConfig
+from bnrepro.data import Dataset
+from bnrepro.state import State, initial
+from bnrepro.train import advance
+
+PER_IMAGE, TENSORS, RESIDENT = "DataLoader image by image", "DataLoader of tensors", "resident loop"
+FLOOR = "matrix products alone"
+REPLICAS = 5  # of Figure 1 at scale quick
+WORK = 300  # model-steps in a round
+CHECKED = 20  # steps
+GOALS = {RESIDENT: 1.9, TENSORS: 4.5, PER_IMAGE: 11.0, FLOOR: 0.65}  # ours over each of these, at least
+
+
+def setting(network: str, device: str, *overrides: str) -> RunConfig:
+    """Compose the run that is timed."""
+    seeds = ",".join(map(str, range(REPLICAS)))
+    return load([f"network={network}", f"seeds=[{seeds}]", f"runtime.device={device}", *overrides])
+
+
+def measure(device: str) -> pd.DataFrame:
+    """Return the rows of both networks, with and without BN."""
+    return pd.concat([_network(network, device) for network in ("mlp", "mlp_bn")], ignore_index=True)
+
+
+def _network(network: str, device: str) -> pd.DataFrame:
+    config = setting(network, device)
+    dataset = data.load(config.data, Path(config.data_root), config.augment.crop).to(torch.device(device))
+    _check(config, dataset)
+    variants = _variants(config, dataset, device)
+    measured = best_threads(variants, take_turns(variants, WORK))
+    case = f"MNIST network {'with' if network == 'mlp_bn' else 'without'} BN"
+    table = rows.speeds(case, variants, measured, "model-steps/s and core", peer=PER_IMAGE, floor=FLOOR)
+    goals = [
+        rows.goal(case, f"ours ÷ {name}", measured["ours"] / measured[name], least) for name, least in GOALS.items()
+    ]
+    return pd.concat([table, *goals], ignore_index=True)
+
+
+def _check(config: RunConfig, dataset: Dataset) -> None:
+    """Hold the step written out against autograd's, over the same mini-batches."""
+    slow = setting(config.network, config.runtime.device, "runtime.step=autograd")
+    losses = [_losses(initial(one, dataset, torch.device(config.runtime.device))) for one in (config, slow)]
+    require_same(f"network={config.network}", *losses)
+
+
+def _losses(state: State) -> list[Tensor]:
+    seen = []
+    for _ in range(CHECKED):
+        advance(state)
+        seen.append(state.loss.clone())
+    return seen
+
+
+def _variants(config: RunConfig, dataset: Dataset, device: str) -> list[Variant]:
+    """Return ours, the peers with one thread and with two, and the floor."""
+    assert isinstance(config.model, MLPConfig)
+    widths = [dataset.train.images.shape[1], *config.model.hidden, dataset.classes]
+    images, labels, batch_size = dataset.train.inputs, dataset.train.labels, config.batch_size
+    per_image = peers.per_image(config.data, Path(config.data_root), dataset.train, peers.MNIST_TRANSFORM)
+    in_memory = TensorDataset(images.cpu().view(-1, 1, 28, 28), labels.cpu())
+    sources: dict[str, Callable[[], Iterator[peers.Batch]]] = {
+        PER_IMAGE: lambda: peers.batches(per_image, batch_size, device),
+        TENSORS: lambda: peers.batches(in_memory, batch_size, device),
+        RESIDENT: lambda: peers.permuted(images, labels, batch_size),
+    }
+
+    def peer(source: Callable[[], Iterator[peers.Batch]]) -> Callable[[], object]:
+        model = peers.mlp(widths, isinstance(config.norm, BatchNormConfig)).to(device)
+        return peers.stepping(model, torch.optim.SGD(model.parameters(), config.optim.lr), source())
+
+    def ours(*overrides: str) -> Callable[[], object]:
+        state = initial(setting(config.network, device, *overrides), dataset, torch.device(device))
+        return lambda: advance(state, gradients=False)
+
+    return [
+        *(Variant(name, peer(source), 1) for name, source in sources.items()),
+        *(Variant(f"{name}, two threads", peer(source), 1, threads=2) for name, source in sources.items()),
+        Variant("ours by autograd", ours("runtime.step=autograd"), REPLICAS, replicas=REPLICAS),
+        Variant("ours", ours(), REPLICAS, replicas=REPLICAS),
+        Variant(FLOOR, matrix_products(widths, batch_size, REPLICAS, device), REPLICAS, replicas=REPLICAS),
+    ]

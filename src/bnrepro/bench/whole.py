@@ -1,0 +1,99 @@
+"""Whole commands: Figure 1 from command to figure, the time to a first step, and the reading of data."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+from PIL import Image
+
+from bnrepro import data
+from bnrepro.bench import inception, rows
+from bnrepro.bench.rounds import Variant, take_turns
+from bnrepro.config import ImageFolderConfig
+from bnrepro.state import initial
+from bnrepro.train import advance
+
+SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
+FIGURE_1, START_UP = 180.0, 5.0  # seconds at most
+STARTS = 5
+DECODED_EVERY = 10  # files
+
+
+def measure(images: str, device: str) -> pd.DataFrame:
+    """Return the rows of whole commands and of reading data."""
+    pieces = [_start_up(device), _figure_1(device), _waiting(images, device), _decoding(images)]
+    return pd.concat(pieces, ignore_index=True)
+
+
+def _start_up(device: str) -> pd.DataFrame:
+    """Time a command of one step, its data known already, and the imports that it cannot do without."""
+    taken: dict[str, list[float]] = {"torch and torchvision imported": [], "one step": [], "beyond importing them": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for attempt in range(STARTS + 1):
+            imports = _seconds([sys.executable, "-c", "import torch, torchvision"])
+            step = _seconds(
+                [
+                    *(sys.executable, str(SCRIPTS / "train.py"), "network=mlp_bn", "steps=1", "seeds=[0]"),
+                    *(f"runtime.device={device}", f"runs_root={folder}/{attempt}", "probes.activation_steps=0"),
+                ]
+            )
+            if attempt:  # the first one reads files that the system then has in memory
+                for name, seconds in zip(taken, (imports, step, step - imports), strict=True):
+                    taken[name].append(seconds)
+    goals = {"beyond importing them": START_UP}
+    return pd.concat(
+        [rows.seconds("start-up", name, times, goals.get(name)) for name, times in taken.items()],
+        ignore_index=True,
+    )
+
+
+def _figure_1(device: str) -> pd.DataFrame:
+    """Time Figure 1 with five seeds as make reproduce has it: both networks, evaluations, probes, tables, figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "data").symlink_to(Path("data").resolve())
+        taken = _seconds(
+            [sys.executable, str(SCRIPTS / "reproduce.py"), "--scale", "quick", "--experiment", "fig1"], folder
+        )
+    return rows.seconds("Figure 1, five seeds", "from the command to the figures", [taken], FIGURE_1)
+
+
+def _waiting(images: str, device: str) -> pd.DataFrame:
+    """Time the making of mini-batches, for which training waits, as a share of a step."""
+    config = inception.setting(images, device)
+    dataset = data.load(config.data, Path(config.data_root), config.augment.crop).to(torch.device(device))
+    state = initial(config, dataset, torch.device(device))
+    variants = [Variant("step", lambda: advance(state), 1), Variant("mini-batch", state.sampler.next, 1)]
+    measured = take_turns(variants, 10)
+    share = measured["step"] / measured["mini-batch"]
+    return rows.measured("Inception network's data", "time for mini-batches", "share of a step", share)
+
+
+def _decoding(images: str) -> pd.DataFrame:
+    """Time the decoding of a tree of images into its cache, by all cores, beside the decoder alone by one."""
+    config = inception.setting(images, "cpu").data
+    if not isinstance(config, ImageFolderConfig):
+        return pd.DataFrame(columns=rows.COLUMNS)
+    case, unit, tree = f"decoding {images}", "images/s", Path("data") / config.folder
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / config.folder).symlink_to(tree.resolve())
+        began = time.perf_counter()
+        dataset = data.load(config, Path(folder), 0)
+        ours = (len(dataset.train) + len(dataset.test)) / (time.perf_counter() - began)
+    files = sorted(tree.glob("train/*/*"))[::DECODED_EVERY]
+    began = time.perf_counter()
+    for file in files:
+        with Image.open(file) as image:
+            image.convert("RGB").tobytes()
+    alone = len(files) / (time.perf_counter() - began)
+    speeds = {"ours, into a checked cache": ours, "the decoder alone, one core": alone}
+    return pd.concat([rows.value(case, name, unit, speed) for name, speed in speeds.items()], ignore_index=True)
+
+
+def _seconds(command: list[str], folder: str | None = None) -> float:
+    began = time.monotonic()
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return time.monotonic() - began

@@ -1,0 +1,50 @@
+"""What the pages say about speed, from results/bench.csv and bench.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bnrepro.files import write_bytes
+from bnrepro.report import bench_figures
+from bnrepro.report.style import png
+from bnrepro.tables import BENCH, read
+
+FIGURES = {
+    "bench_speeds": (
+        bench_figures.speeds,
+        "Speed of one core: the median of the rounds, in which all variants take turns, and their range. Blue: ours. "
+        "A peer that was also run with two threads and is faster so counts with its half of that speed.",
+    ),
+    "bench_growth": (
+        bench_figures.growth,
+        "How speed grows. Dotted: the smallest amount whose speed is within a twentieth of the highest.",
+    ),
+}
+
+
+def bench(results: Path) -> dict[str, Any] | None:
+    """Return what the pages show, its figures drawn; None where nothing was measured."""
+    if not (results / BENCH).exists():
+        return None
+    table = read(results / BENCH)
+    measured = [(*figure, name) for name, figure in FIGURES.items()]
+    figures = []
+    for draw, caption, name in measured:
+        image = png(draw(table))
+        write_bytes(results / f"{name}.png", image)
+        figures.append({"path": f"{name}.png", "image": image, "caption": caption})
+    return {
+        "made_by": json.loads((results / BENCH).with_suffix(".json").read_text(encoding="utf-8")),
+        "goals": _rows(table[table["goal"].notna()]),
+        "others": _rows(table[table["goal"].isna() & table["ratio_to_peer"].isna()]),
+        "figures": figures,
+    }
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows; a goal's ``met`` in words."""
+    words = table["met"].astype(str).map({"True": "met", "False": "missed"})
+    rows: list[dict[str, Any]] = table.assign(met=words).to_dict("records")  # type: ignore[assignment]
+    return rows

@@ -1,0 +1,75 @@
+"""How fast it is, drawn from results/bench.csv: speeds beside the peers' and the floor, and how they grow."""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bnrepro.report.style import COLOURS, GREY, canvas, label
+
+OURS = COLOURS["mlp_bn"]
+GROWING = " over "  # in the names of cases where something is varied
+NEAR_BEST = 0.95  # of the highest speed: where growth has saturated
+
+
+def speeds(table: pd.DataFrame) -> Figure:
+    """Draw each variant's speed as a bar with its range, a panel for each case with peers."""
+    with_peers = table[table["ratio_to_peer"].notna()]
+    cases = list(with_peers["case"].unique())
+    figure, axes = canvas(7.2, 1.75 * len(cases), 1)
+    axes[0].remove()
+    for ax, case in zip(figure.subplots(len(cases), 1), cases, strict=True):
+        _bars(ax, with_peers[with_peers["case"] == case])
+        label(ax, case, with_peers.loc[with_peers["case"] == case, "unit"].iloc[0])
+    return figure
+
+
+def _bars(ax: Axes, rows: pd.DataFrame) -> None:
+    rows = rows.iloc[::-1]
+    colours = [OURS if name.startswith("ours") else GREY for name in rows["variant"]]
+    ends = [rows["median"] - rows["low"], rows["high"] - rows["median"]]
+    ax.barh(rows["variant"], rows["median"], xerr=ends, color=colours, height=0.7, error_kw={"linewidth": 0.8})
+    for place, speed in enumerate(rows["median"]):
+        ax.text(speed, place, f"  {speed:,.0f}", va="center", fontsize=7)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelsize=7.5)
+    ax.margins(x=0.12)
+
+
+def growth(table: pd.DataFrame) -> Figure:
+    """Draw speed over what is varied, and the point from which on more of it gains less than a twentieth."""
+    varied = table[table["case"].str.contains(GROWING) & (table["unit"] != "MiB")]
+    cases = list(varied["case"].unique())
+    figure, axes = canvas(7.2, 2.6 * -(-len(cases) // 2), 1)
+    axes[0].remove()
+    grid = figure.subplots(-(-len(cases) // 2), 2, squeeze=False).ravel()
+    for ax, case in zip(grid, cases, strict=False):
+        rows = varied[varied["case"] == case]
+        x = amounts(rows)
+        ends = [rows["median"] - rows["low"], rows["high"] - rows["median"]]
+        ax.errorbar(x, rows["median"], ends, fmt="o-", color=OURS, markersize=3.5, linewidth=1.2)
+        ax.axvline(saturates(rows), color=GREY, linewidth=0.8, linestyle=":")
+        ax.set_xscale("log")
+        ax.set_xticks(x, [f"{value:g}" for value in x], fontsize=7.5)
+        ax.minorticks_off()
+        ax.set_ylim(0)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.tick_params(labelsize=7.5)
+        network, _, what = case.partition(GROWING)
+        label(ax, network, what, rows["unit"].iloc[0])
+    for ax in grid[len(cases) :]:
+        ax.remove()
+    return figure
+
+
+def amounts(rows: pd.DataFrame) -> list[float]:
+    """Return how much of what is varied each row has: the number in its variant's name."""
+    found: Any = rows["variant"].str.replace(",", "").str.extract(r"([\d.]+)")[0]
+    return [float(amount) for amount in found]
+
+
+def saturates(rows: pd.DataFrame) -> float:
+    """Return the smallest amount whose speed is within a twentieth of the highest."""
+    speed = pd.Series(rows["median"].to_numpy(), index=amounts(rows)).sort_index()
+    return float(speed.index[speed >= NEAR_BEST * speed.max()][0])
