@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from torch.nn import functional
 
 from bnrepro import data, tables
 from bnrepro import run as running
@@ -150,13 +151,18 @@ def test_a_diverging_run_ends_diverged_and_is_recorded(small: Make) -> None:
 
 
 @NETWORKS
-def test_one_step_is_plain_gradient_descent(network: str, small: Make) -> None:
-    config = small(f"network={network}", "optim.lr=0.5")
-    state = initial(config, load_data(config), CPU)
-    before = {name: p.detach().clone() for name, p in state.model.named_parameters()}
+@pytest.mark.parametrize("step", ["written_out", "autograd"])
+def test_one_step_is_plain_gradient_descent(network: str, step: str, small: Make) -> None:
+    config = small(f"network={network}", "optim.lr=0.5", f"runtime.step={step}")
+    state, beside = (initial(config, load_data(config), CPU) for _ in range(2))
+    batch = beside.sampler.next()
+    logits = beside.model(batch.images)
+    losses = torch.stack([functional.cross_entropy(*of_it) for of_it in zip(logits, batch.labels, strict=True)])
+    losses.sum().backward()
     advance(state)
-    for name, p in state.model.named_parameters():
-        torch.testing.assert_close(p, before[name] - 0.5 * p.grad)
+    torch.testing.assert_close(state.loss, losses.detach())
+    for (name, p), (_, before) in zip(state.model.named_parameters(), beside.model.named_parameters(), strict=True):
+        torch.testing.assert_close(p, before - 0.5 * before.grad, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def test_it_learns(small: Make) -> None:

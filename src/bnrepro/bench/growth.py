@@ -18,7 +18,7 @@ from bnrepro.run import set_up_torch
 from bnrepro.state import initial
 from bnrepro.train import advance
 
-ROUNDS = 5
+ROUNDS, CALLS = 5, 8  # calls of the largest in a round, as much work of the others
 REPLICAS = (1, 2, 4, 8, 16, 32, 64)
 WIDTHS = (0.125, 0.25, 0.5, 1.0)
 BATCHES = (8, 16, 32, 64, 128)
@@ -58,7 +58,7 @@ def _training(name: str, config: RunConfig, dataset: Dataset) -> Variant:
 def _over(case: str, configs: dict[str, RunConfig], unit: str) -> pd.DataFrame:
     dataset = _dataset(next(iter(configs.values())))
     variants = [_training(name, config, dataset) for name, config in configs.items()]
-    measured = take_turns(variants, max(variant.units for variant in variants) * 2, ROUNDS)
+    measured = take_turns(variants, max(variant.units for variant in variants) * CALLS, ROUNDS)
     memory = [rows.value(case, name, "MiB", cost_of(config).memory / 2**20) for name, config in configs.items()]
     return pd.concat([rows.speeds(case, variants, measured, unit), *memory], ignore_index=True)
 

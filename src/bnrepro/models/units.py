@@ -1,6 +1,7 @@
 """What the convolutional networks are made of."""
 
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -104,7 +105,8 @@ class LocalResponseNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (B, maps, H, W)."""
-        with torch.autocast(x.device.type, enabled=False):  # in float32: what it adds to 1 is small
+        narrow = x.dtype in (torch.float16, torch.bfloat16)  # then in float32: what it adds to 1 is small
+        with torch.autocast(x.device.type, enabled=False) if narrow else nullcontext():
             y: Tensor = _LocalResponse.apply(widened(x), self.band)
         return y
 

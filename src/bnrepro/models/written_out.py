@@ -13,9 +13,11 @@ from torch import Tensor
 from bnrepro.models.mlp import MLP, StackedLinear
 from bnrepro.norm import BatchNorm
 
-GROUP = 5  # replicas at once: what they need stays in a CPU's cache; changes nothing
 aten: Any = torch.ops.aten  # the derivatives of g by its output, as the framework has them
-BACKWARD = {"Sigmoid": aten.sigmoid_backward, "ReLU": lambda d_z, z: aten.threshold_backward(d_z, z, 0)}
+NONLINEARITIES = {
+    "Sigmoid": (torch.sigmoid_, aten.sigmoid_backward),
+    "ReLU": (torch.relu_, lambda d_z, z: aten.threshold_backward(d_z, z, 0)),
+}
 
 
 class WrittenOut:
@@ -26,9 +28,11 @@ class WrittenOut:
     """
 
     def __init__(self, model: MLP) -> None:
-        starts = range(0, len(model.output.weight), GROUP)
-        self.groups = [(replicas, Group(model, replicas)) for replicas in (slice(i, i + GROUP) for i in starts)]
         self.weights = [linear.weight for linear in model.layers().values()]
+        self.linears = [Linear(linear) for linear in model.layers().values()]
+        norms = model.norms or [None for _ in model.linears]
+        self.norms = [Normalised(norm) if isinstance(norm, BatchNorm) else None for norm in norms]
+        self.g, self.g_backward = NONLINEARITIES[type(model.nonlinearities[0]).__name__]
 
     @torch.no_grad()
     def __call__(self, images: Tensor, labels: Tensor, rates: Tensor, gradients: bool) -> Tensor:
@@ -43,57 +47,45 @@ class WrittenOut:
         Returns:
             (R,) the mean cross-entropy of each replica's mini-batch, before the step.
         """
-        for weight in self.weights:
-            weight.grad = torch.empty_like(weight) if gradients else None
-        losses = []
-        for replicas, group in self.groups:
-            kept = [weight.grad[replicas] for weight in self.weights if weight.grad is not None]
-            losses.append(group.step(images[replicas].flatten(2), labels[replicas], rates[replicas], kept))
-        return torch.cat(losses)
-
-
-class Group:
-    """A few replicas of a stack, their parameters views of the model's."""
-
-    def __init__(self, model: MLP, replicas: slice) -> None:
-        self.linears = [Linear(linear, replicas) for linear in model.layers().values()]
-        norms = model.norms or [None for _ in model.linears]
-        self.norms = [Normalised(norm, replicas) if isinstance(norm, BatchNorm) else None for norm in norms]
-        g = type(model.nonlinearities[0]).__name__
-        self.g = {"Sigmoid": torch.sigmoid_, "ReLU": torch.relu_}[g]
-        self.backward = BACKWARD[g]
-
-    def step(self, images: Tensor, labels: Tensor, rates: Tensor, kept: list[Tensor]) -> Tensor:
-        """Return the losses (R,); ``kept`` takes the weights' gradients, or is empty."""
-        u = [images]  # (R, B, C), the input of each layer
+        u = [images.flatten(2)]  # (R, B, C), the input of each layer
         for linear, norm in zip(self.linears, self.norms, strict=False):
             x = linear.forward(u[-1])
             u.append(self.g(norm.forward(x) if norm else x))
-        log_p = torch.log_softmax(self.linears[-1].forward(u[-1]), dim=2)
-        right = labels.unsqueeze(2)
-        losses = -log_p.gather(2, right).mean(dim=1).squeeze(1)
+        losses, d_x = cross_entropy(self.linears[-1].forward(u[-1]), labels.unsqueeze(2))
 
+        # all gradients that follow are linear in this one: the learning rate multiplies it, once for all of them
         rate = rates.view(-1, 1, 1)
-        d_x = log_p.exp_().scatter_add_(2, right, log_p.new_tensor(-1).expand(right.shape))
-        # the gradients that follow are linear in this one, so the learning rate multiplies it, once for all of them
-        d_x.mul_(rate / labels.shape[1])
+        d_x.mul_(rate)
         for depth in reversed(range(len(self.linears))):
-            if kept:
-                torch.bmm(u[depth].transpose(1, 2), d_x, out=kept[depth]).div_(rate)
+            self.weights[depth].grad = torch.bmm(u[depth].transpose(1, 2), d_x).div_(rate) if gradients else None
             d_u = self.linears[depth].backward(u[depth], d_x, further=depth > 0)
             if depth:
-                d_x = self.backward(d_u, u[depth])
+                d_x = self.g_backward(d_u, u[depth])
                 norm = self.norms[depth - 1]
                 d_x = norm.backward(d_x) if norm else d_x
         return losses
 
 
+def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean cross-entropies (R,), and their gradients with respect to the logits (R, B, classes).
+
+    ``labels`` is (R, B, 1). The logits are overwritten.
+    """
+    x = logits.sub_(logits.amax(dim=2, keepdim=True))
+    right = x.gather(2, labels)
+    p = x.exp_()
+    total = p.sum(dim=2, keepdim=True)
+    losses = (total.log() - right).mean(dim=(1, 2))
+    d_x = p.div_(total).scatter_add_(2, labels, p.new_tensor(-1).expand(labels.shape)).div_(labels.shape[1])
+    return losses, d_x
+
+
 class Linear:
     """``x = W u + b``."""
 
-    def __init__(self, linear: StackedLinear, replicas: slice) -> None:
-        self.weight = linear.weight.detach()[replicas]  # (R, inputs, outputs)
-        self.bias = None if linear.bias is None else linear.bias.detach()[replicas]  # (R, 1, outputs)
+    def __init__(self, linear: StackedLinear) -> None:
+        self.weight = linear.weight.detach()  # (R, inputs, outputs)
+        self.bias = None if linear.bias is None else linear.bias.detach()  # (R, 1, outputs)
 
     def forward(self, u: Tensor) -> Tensor:
         """Return x."""
@@ -114,9 +106,9 @@ class Normalised:
     x_hat: Tensor
     inverse_std: Tensor
 
-    def __init__(self, norm: BatchNorm, replicas: slice) -> None:
+    def __init__(self, norm: BatchNorm) -> None:
         parts = norm.weight.detach(), norm.bias.detach(), norm.running_mean, norm.running_var
-        self.gamma, self.beta, self.running_mean, self.running_var = (part[replicas].unsqueeze(1) for part in parts)
+        self.gamma, self.beta, self.running_mean, self.running_var = (part.unsqueeze(1) for part in parts)
         self.eps, self.momentum = norm.eps, norm.momentum
 
     def forward(self, x: Tensor) -> Tensor:
@@ -140,7 +132,11 @@ class Normalised:
         m = d_y.shape[1]
         d_beta = d_y.sum(dim=1, keepdim=True)
         d_gamma = (d_y * self.x_hat).sum(dim=1, keepdim=True)
-        d_x = d_y.addcmul_(self.x_hat, d_gamma, value=-1 / m).sub_(d_beta / m).mul_(self.gamma * self.inverse_std)
+        d_x = (
+            d_y.addcmul_(self.x_hat, d_gamma, value=-1 / m)
+            .sub_(d_beta, alpha=1 / m)
+            .mul_(self.gamma * self.inverse_std)
+        )
         self.gamma.sub_(d_gamma)
         self.beta.sub_(d_beta)
         return d_x
