@@ -55,7 +55,9 @@ stop() {
     scancel -u root 2> /dev/null || true
     for name in slurmd slurmctld munged; do # those of start alone: this machine may have others
         pid=$(cat $here/$name.pid 2> /dev/null) || continue
-        [ "$(cat "/proc/$pid/comm" 2> /dev/null)" != $name ] || kill "$pid"
+        [ "$(cat "/proc/$pid/comm" 2> /dev/null)" = $name ] || continue
+        kill "$pid"
+        timeout 20 tail --pid="$pid" -f /dev/null || true # it still writes into the folder that goes next
     done
     rm -rf $here
 }

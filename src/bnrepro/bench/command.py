@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from bnrepro import at_hand, results
-from bnrepro.bench import growth, inception, mnist, whole
+from bnrepro.bench import growth, inception, mnist, profile, whole
 from bnrepro.errors import BadInput
 from bnrepro.provenance import provenance
 from bnrepro.run import set_up_torch
@@ -17,6 +17,7 @@ from bnrepro.run import set_up_torch
 MEASURES: dict[str, Callable[[str, str], pd.DataFrame]] = {
     "mnist": lambda _, device: mnist.measure(device),
     "inception": inception.measure,
+    "profile": profile.measure,
     "growth": growth.measure,
     "whole": whole.measure,
 }

@@ -195,6 +195,7 @@ class Inception(Network):
         self.dropout = Dropout(config.dropout, seed)
         self.output = nn.Linear(channels, classes)
         draw_weights(self, config.init, config.init_scale, seed)
+        self.to(memory_format=torch.channels_last)  # as the maps are: else each convolution copies its weights
 
     def _add_stem(self, rows: tuple[Conv | str, ...], colours: int, norm: Norm | None, config: InceptionConfig) -> int:
         unit, channels, stem = _unit(norm, config.nonlinearity), colours, self.blocks["stem"]

@@ -71,6 +71,7 @@ class SmallInception(Network):
         self.rows = nn.ModuleList(rows)
         self.output = nn.Linear(channels, classes)
         draw_weights(self, init, 1.0, seed)
+        self.to(memory_format=torch.channels_last)  # as the maps are: else each convolution copies its weights
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits."""

@@ -116,19 +116,13 @@ class BatchNorm(Normalisation):
 
     def _fused(self, x: Tensor) -> Tensor:
         """Call the framework: R·C channels of a stack are R separate batch norms of C activations."""
-        stacked = len(self.shape) == 2
-        channels = x.transpose(0, 1).flatten(1, 2) if stacked else x
         tracked = self.tracking or not self.training
-        y = functional.batch_norm(
-            channels,
-            self.running_mean.view(-1) if tracked else None,
-            self.running_var.view(-1) if tracked else None,
-            self.weight.view(-1),
-            self.bias.view(-1),
-            training=self.training,
-            momentum=self.momentum,
-            eps=self.eps,
-        )
+        parts = [*((self.running_mean, self.running_var) if tracked else (None, None)), self.weight, self.bias]
+        if stacked := len(self.shape) == 2:
+            x = x.transpose(0, 1).flatten(1, 2)
+            parts = [part if part is None else part.view(-1) for part in parts]
+        mean, variance, gamma, beta = parts
+        y = functional.batch_norm(x, mean, variance, gamma, beta, self.training, self.momentum, self.eps)
         return y.view(y.shape[0], *self.shape, *y.shape[2:]).transpose(0, 1) if stacked else y
 
 

@@ -1,0 +1,58 @@
+"""Where the time of a step goes: the shares of its operations, and what is left between them."""
+
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from bnrepro import data
+from bnrepro.bench import inception, mnist, rows
+from bnrepro.config import RunConfig
+from bnrepro.state import initial
+from bnrepro.train import advance
+
+STEPS, WARM_UP = 40, 5
+KINDS = {  # by what the framework's name of an operation begins with
+    "matrix products": ("aten::bmm", "aten::baddbmm", "aten::mm", "aten::addmm"),
+    "convolutions": ("aten::mkldnn_convolution", "aten::convolution", "aten::cudnn_convolution"),
+    "taking images": ("aten::index",),
+    "normalisation by the framework": ("aten::native_batch_norm", "aten::cudnn_batch_norm"),
+    "pooling": ("aten::avg_pool2d", "aten::max_pool2d"),
+}
+OTHERS, BETWEEN = "other operations on arrays", "between operations: Python and the framework's dispatch"
+
+
+def measure(images: str, device: str) -> pd.DataFrame:
+    """Return each share of a step of the MNIST network, with and without BN, and of the Inception network."""
+    configs = {
+        "MNIST network without BN": mnist.setting("mlp", device),
+        "MNIST network with BN": mnist.setting("mlp_bn", device),
+        "Inception network, float32": inception.setting(images, device),
+    }
+    pieces = []
+    for case, config in configs.items():
+        for kind, share in _shares(config).items():
+            pieces.append(rows.value(f"where a step's time goes: {case}", kind, "share", share))
+    return pd.concat(pieces, ignore_index=True)
+
+
+def _shares(config: RunConfig) -> dict[str, float]:
+    device = torch.device(config.runtime.device)
+    dataset = data.load(config.data, Path(config.data_root), config.augment.crop).to(device)
+    state = initial(config, dataset, device)
+    for _ in range(WARM_UP):
+        advance(state, gradients=False)
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        began = time.perf_counter()
+        for _ in range(STEPS):
+            advance(state, gradients=False)
+        taken = time.perf_counter() - began
+    spent = dict.fromkeys([*KINDS, OTHERS], 0.0)
+    for event in seen.key_averages():
+        if event.key.startswith("aten::"):
+            kind = next((kind for kind, names in KINDS.items() if event.key.startswith(names)), OTHERS)
+            spent[kind] += event.self_cpu_time_total / 1e6
+    shares = {kind: seconds / taken for kind, seconds in spent.items() if seconds}
+    return {**shares, BETWEEN: 1 - sum(shares.values())}
