@@ -22,7 +22,7 @@ from bnrepro.claims import about, judge
 from bnrepro.errors import BadInput
 from bnrepro.files import write_text
 from bnrepro.record import Record
-from bnrepro.tables import BENCH, SUMS
+from bnrepro.tables import BENCH, MADE_BY, SUMS
 
 
 def add(results: Path, experiment: str, records: list[Record], commands: list[str]) -> None:
@@ -49,20 +49,24 @@ def add(results: Path, experiment: str, records: list[Record], commands: list[st
     _write_sums(results, sums)
 
 
-def add_bench(results: Path, table: pd.DataFrame, made_by: dict[str, Any], keep_others: bool) -> None:
-    """Write bench.csv and, beside it, what it was measured with; ``keep_others``: rows of other cases stay.
+def add_bench(results: Path, part: str, table: pd.DataFrame, made_by: dict[str, Any]) -> None:
+    """Write a part's rows into bench.csv, in the place of those that it had, and what measured them into bench.json.
 
     Raises:
         BadInput: a file of results is damaged.
     """
-    path, sums = results / BENCH, _sums(results)
-    if keep_others and path.exists():
+    check(results)
+    sums, path, beside = _sums(results), results / BENCH, results / MADE_BY
+    parts = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else {}
+    cases = list(table["case"].unique())
+    if path.exists():
         there = tables.read(path)
-        table = pd.concat([there[~there["case"].isin(table["case"])], table], ignore_index=True)
+        replaced = [*cases, *parts.get(part, {"cases": []})["cases"]]
+        table = pd.concat([there[~there["case"].isin(replaced)], table], ignore_index=True)
+    parts[part] = {**made_by, "cases": cases}
     tables.write(path, table)
-    write_text(path.with_suffix(".json"), json.dumps(made_by, indent=1) + "\n")
-    sums[BENCH] = _sha256(path)
-    _write_sums(results, sums)
+    write_text(beside, json.dumps(parts, indent=1) + "\n")
+    _write_sums(results, {**sums, BENCH: _sha256(path), MADE_BY: _sha256(beside)})
 
 
 def begun(results: Path) -> bool:

@@ -1,5 +1,6 @@
 """Everything that a run is at one step, and nothing else: what a checkpoint holds."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ class State:
 
     model: Network
     parallel: nn.Module
-    written_out: WrittenOut | None
+    written_out: Callable[[Tensor, Tensor, Tensor, bool], Tensor] | None
     precision: torch.dtype
     optimiser: torch.optim.Optimizer
     schedule: ExponentialLR | None

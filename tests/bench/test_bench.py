@@ -1,22 +1,23 @@
 """The stopwatch, the floors, the peers and the gate, each against something that does not depend on them."""
 
+import json
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bnrepro import data, results
-from bnrepro.bench import floors, peers, rows
+from bnrepro import data, report, results
+from bnrepro.bench import command, floors, inception, mnist, peers, rows
 from bnrepro.bench.rounds import Variant, best_threads, take_turns
-from bnrepro.bench.same import require_same
 from bnrepro.compose import load
 from bnrepro.errors import BadInput
-from bnrepro.models import Inception
-from bnrepro.state import initial
+from bnrepro.models import Inception, written_out
+from bnrepro.norm import BatchNorm
+from bnrepro.report import bench_figures
+from bnrepro.state import State, initial
 
 SHAPES = ["data=shapes", "data.train_images=200", "data.test_images=100", "runtime.device=cpu", "seeds=[0]"]
 CPU = torch.device("cpu")
@@ -28,30 +29,76 @@ def test_speeds_are_units_a_second_and_thread() -> None:
     measured = take_turns([slow, many], 5, rounds=3)
     assert len(measured) == 3
     assert measured["slow"].max() <= 50
-    assert measured["slow"].median() == pytest.approx(50, rel=0.2)
-    assert measured["many"].median() == pytest.approx(125, rel=0.2)  # 5 in 0.02 s, of two threads
+    # of two threads; a busy machine makes either slower
+    assert 2 < (measured["many"] / measured["slow"]).median() < 3
 
 
 def test_a_peer_has_the_better_of_its_threads() -> None:
     measured = pd.DataFrame({"a": [1.0, 2.0], "a, two threads": [3.0, 4.0], "b": [5.0, 5.0], "b, two threads": [1, 1]})
-    variants = [Variant(name, lambda: None, 1) for name in measured]
-    assert best_threads(variants, measured)[["a", "b"]].to_dict("list") == {"a": [3.0, 4.0], "b": [5.0, 5.0]}
+    variants = [Variant(name, lambda: None, 1, threads=2 if "two" in name else 1) for name in measured]
+    chosen, speeds = best_threads(variants, measured)
+    assert {variant.name: variant.threads for variant in chosen} == {
+        **{"a": 2, "a, one thread": 1},
+        **{"b": 1, "b, two threads": 2},
+    }
+    assert speeds[["a", "a, one thread", "b"]].to_dict("list") == {
+        **{"a": [3.0, 4.0], "a, one thread": [1.0, 2.0]},
+        "b": [5.0, 5.0],
+    }
 
 
 def test_a_goal_is_met_by_the_median_of_the_ratios() -> None:
     ratios = pd.Series([1.0, 2.0, 9.0])
-    assert rows.goal("case", "ours ÷ peer", ratios, 2.0)["met"].tolist() == [True]
-    assert rows.goal("case", "ours ÷ peer", ratios, 2.1)["met"].tolist() == [False]
-    assert rows.seconds("case", "start", [1.0, 2.0, 9.0], 2.0)["met"].tolist() == [True]
+    assert rows.goal("case", "ours ÷ peer", ratios, 2.0)["met"].tolist() == ["yes"]
+    assert rows.goal("case", "ours ÷ peer", ratios, 2.1)["met"].tolist() == ["no"]
+    assert rows.seconds("case", "start", [1.0, 2.0, 9.0], 2.0)["met"].tolist() == ["yes"]
     assert rows.goal("case", "ours ÷ peer", ratios, 2.1)[["median", "low", "high"]].values.tolist() == [[2.0, 1.0, 9.0]]
 
 
-@pytest.mark.parametrize("losses", [[1.0, 2.01], [1.0, np.nan]])
-def test_nothing_is_timed_that_computes_something_else(losses: list[float]) -> None:
-    ours, theirs = [torch.tensor(loss) for loss in losses], [torch.tensor(1.0), torch.tensor(2.0)]
-    require_same("a path", theirs, [loss * (1 + 1e-5) for loss in theirs], near=1e-3)
-    with pytest.raises(BadInput, match=r"a path: losses differ by .*nothing was timed"):
-        require_same("a path", ours, theirs, near=1e-3)
+def of_digits(step: str) -> State:
+    config = load(["network=mlp_bn", "data=digits", "seeds=[0,1]", "runtime.device=cpu", f"runtime.step={step}"])
+    return initial(config, data.load(config.data, Path(config.data_root), 0), CPU)
+
+
+@pytest.mark.parametrize("forgotten", [None, "gamma", "beta", "running_mean", "running_var"])
+def test_a_step_written_out_that_forgets_something_is_not_timed(
+    forgotten: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgetful(self: written_out.Normalised, norm: BatchNorm) -> None:
+        original(self, norm)
+        if forgotten:
+            setattr(self, forgotten, getattr(self, forgotten).clone())  # which nobody sees
+
+    original = written_out.Normalised.__init__
+    monkeypatch.setattr(written_out.Normalised, "__init__", forgetful)
+    states = of_digits("written_out"), of_digits("autograd")
+    if forgotten:
+        with pytest.raises(BadInput, match="nothing was timed"):
+            mnist.check(*states)
+    else:
+        mnist.check(*states)
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.901])
+def test_an_inception_step_that_differs_is_not_timed(momentum: float) -> None:
+    config = load(["network=bn_baseline", *SHAPES, "model.width=0.125", "batch_size=8"])
+    dataset = data.load(config.data, Path(config.data_root), 0)
+    ours, theirs = initial(config, dataset, CPU), initial(config, dataset, CPU)
+    if momentum == 0.9:
+        inception.check(ours, theirs)
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        advance = inception.advance
+
+        def wrong(state: State) -> None:
+            for group in state.optimiser.param_groups:
+                group["momentum"] = momentum
+            advance(state)
+
+        patch.setattr(inception, "advance", wrong)
+        ours.optimiser.param_groups[0]["momentum"] = 0.9
+        with pytest.raises(BadInput, match="nothing was timed"):
+            inception.check(ours, theirs)
 
 
 def test_the_floor_of_the_mnist_network_has_the_flops_of_its_step() -> None:
@@ -95,16 +142,54 @@ def test_a_peers_images_are_ours_without_distortion() -> None:
         torch.testing.assert_close(image, train[index : index + 1].inputs[0])
 
 
-def test_rows_are_written_with_their_sum_and_others_stay(tmp_path: Path) -> None:
+def test_a_parts_rows_take_the_place_of_those_that_it_had(tmp_path: Path) -> None:
     made_by = {"device": "a processor", "commit": "0"}
     first = pd.concat([rows.seconds(case, "x", [1.0]) for case in ("a", "b")]).assign(device="a processor")
-    results.add_bench(tmp_path, first, made_by, keep_others=False)
-    again = rows.seconds("b", "y", [2.0]).assign(device="a processor")
-    results.add_bench(tmp_path, again, made_by, keep_others=True)
+    results.add_bench(tmp_path, "one", first, made_by)
+    results.add_bench(tmp_path, "two", rows.seconds("c", "x", [1.0]).assign(device="a processor"), made_by)
+    results.add_bench(
+        tmp_path, "one", rows.seconds("b", "y", [2.0]).assign(device="a processor"), {**made_by, "commit": "1"}
+    )
     table = pd.read_csv(tmp_path / "bench.csv")
-    assert table[["case", "variant"]].values.tolist() == [["a", "x"], ["b", "y"]]
+    assert table[["case", "variant"]].values.tolist() == [["c", "x"], ["b", "y"]]
     assert list(table.columns) == rows.COLUMNS
+    parts = json.loads((tmp_path / "bench.json").read_text())
+    assert {part: by["commit"] for part, by in parts.items()} == {"one": "1", "two": "0"}
     results.check(tmp_path)
     (tmp_path / "bench.csv").write_text("touched")
     with pytest.raises(BadInput, match=r"bench\.csv is not the table that was made"):
         results.check(tmp_path)
+
+
+def of_speeds() -> pd.DataFrame:
+    variants = [Variant(name, lambda: None, 1) for name in ("peer", "ours", "floor")]
+    measured = pd.DataFrame({"peer": [1.0, 1.1], "ours": [2.0, 2.2], "floor": [4.0, 4.4]})
+    table = rows.speeds("a network", variants, measured, "images/s", peer="peer", floor="floor")
+    return pd.concat([table, rows.goal("a network", "ours ÷ peer", measured["ours"] / measured["peer"], 3.0)])
+
+
+def of_growth() -> pd.DataFrame:
+    speeds = {"1 replicas": 1.0, "2 replicas": 1.9, "4 replicas": 2.0, "8 replicas": 1.5}
+    return pd.concat([rows.value("a network over replicas", name, "steps/s", speed) for name, speed in speeds.items()])
+
+
+@pytest.mark.parametrize("table", [of_speeds(), of_growth(), rows.seconds("start-up", "one step", [1.0], 5.0)])
+def test_each_part_alone_is_shown(table: pd.DataFrame, tmp_path: Path) -> None:
+    versions = {"versions": {"torch": "2"}, "cores": 2, "dirty": False}
+    results.add_bench(tmp_path, "part", table.assign(device="x"), {"device": "x", "commit": "0" * 40, **versions})
+    shown = report.bench.bench(tmp_path)
+    assert shown
+    assert len(shown["goals"]) + len(shown["others"]) + table["ratio_to_peer"].notna().sum() == len(table)
+    expected = {"a network": "missed", "start-up": "met"}
+    assert [row["met"] for row in shown["goals"]] == [expected[row["case"]] for row in shown["goals"]]
+    assert len(shown["figures"]) == (table["unit"].iloc[0] != "s")
+
+
+def test_growth_saturates_where_it_is_within_a_twentieth_of_the_best() -> None:
+    assert bench_figures.saturates(of_growth()) == 2
+    assert bench_figures.saturates(of_growth().assign(median=[4.0, 3.0, 2.0, 1.0])) is None
+
+
+def test_without_results_nothing_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--results", str(tmp_path / "none")]) == 2
+    assert "holds no results yet" in capsys.readouterr().err

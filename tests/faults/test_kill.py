@@ -38,11 +38,11 @@ def die(place: str, after: int, delay: float, *overrides: str) -> None:
         time.sleep(delay)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def counted(*arguments: Any) -> Any:
+    def counted(*arguments: Any, **named: Any) -> Any:
         calls[0] += 1
         if calls[0] == after:
             threading.Thread(target=kill).start()
-        return original(*arguments)
+        return original(*arguments, **named)
 
     setattr(holder, name, counted)
     children.train(*overrides)

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; nothing was written of the part that was being measured", file=sys.stderr)
+        print("interrupted; the parts that were measured before are in bench.csv, this one is not", file=sys.stderr)
         return 130
     return 0
 
@@ -47,22 +47,19 @@ def bench(parts: list[str], images: str | None, target: Path) -> None:
     Raises:
         BadInput: data cannot be had, or a fast path computes something else.
     """
-    handwritten, _ = at_hand.handwritten("mnist")
-    assert handwritten == "mnist"
+    if not results.begun(target):
+        raise BadInput(f"{target} holds no results yet, to which these would belong; run make reproduce")
+    results.check(target)
+    at_hand.handwritten("mnist")
     pictures, banner = at_hand.images(images, "cpu")
     if banner:
         banner.show()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     set_up_torch(1)
-    pieces = []
     for part in parts:
         print(f"measuring {part}", flush=True)
-        pieces.append(MEASURES[part](pictures, device))
-        print(pieces[-1][["case", "variant", "unit", "median", "low", "high", "met"]].to_string(), flush=True)
-    made_by = provenance(torch.device(device), "", 0)
-    table = pd.concat(pieces, ignore_index=True).assign(device=made_by["device"])
-    results.add_bench(target, table, made_by, keep_others=parts != list(MEASURES))
+        made_by = provenance(torch.device(device), "", 0)
+        table = MEASURES[part](pictures, device).assign(device=made_by["device"])
+        print(table[["case", "variant", "unit", "median", "low", "high", "met"]].to_string(), flush=True)
+        results.add_bench(target, part, table, made_by)
     results.refresh(target)
-    missed = table[table["met"].eq(False)]
-    for row in missed.to_dict("records"):
-        print(f"missed: {row['case']}: {row['variant']} is {row['median']:.3g} {row['unit']}, goal {row['goal']}")

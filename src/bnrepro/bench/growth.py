@@ -1,7 +1,13 @@
-"""How time and memory grow: with replicas and processes, with width, mini-batch and number of images."""
+"""How time and memory grow: with replicas and processes, with width, mini-batch and number of images.
+
+Memory is computed: parameters, gradients, the optimiser's state and what the backward pass needs, or the images.
+"""
 
 import multiprocessing
+import time
 from dataclasses import replace
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pandas as pd
@@ -18,12 +24,12 @@ from bnrepro.run import set_up_torch
 from bnrepro.state import initial
 from bnrepro.train import advance
 
-ROUNDS, CALLS = 5, 8  # calls of the largest in a round, as much work of the others
+ROUNDS, CALLS = 7, 8  # calls of the largest in a round, as much work of the others
 REPLICAS = (1, 2, 4, 8, 16, 32, 64)
 WIDTHS = (0.125, 0.25, 0.5, 1.0)
 BATCHES = (8, 16, 32, 64, 128)
 IMAGES = (500, 5_000, 50_000)
-SECONDS = 5.0  # that each process trains, where their number is varied
+SECONDS = 1.5  # that processes train in a round, where their number is varied
 
 
 def measure(images: str, device: str) -> pd.DataFrame:
@@ -51,7 +57,7 @@ def _dataset(config: RunConfig) -> Dataset:
 def _training(name: str, config: RunConfig, dataset: Dataset) -> Variant:
     state = initial(config, dataset, torch.device(config.runtime.device))
     replicas = len(config.replicas)
-    units = replicas if replicas > 1 or config.network.startswith("mlp") else config.batch_size
+    units = replicas if config.network.startswith("mlp") else config.batch_size
     return Variant(name, lambda: advance(state, gradients=False), units, 1, replicas)
 
 
@@ -59,7 +65,9 @@ def _over(case: str, configs: dict[str, RunConfig], unit: str) -> pd.DataFrame:
     dataset = _dataset(next(iter(configs.values())))
     variants = [_training(name, config, dataset) for name, config in configs.items()]
     measured = take_turns(variants, max(variant.units for variant in variants) * CALLS, ROUNDS)
-    memory = [rows.value(case, name, "MiB", cost_of(config).memory / 2**20) for name, config in configs.items()]
+    memory = [
+        rows.value(case, name, "MiB, computed", cost_of(config).memory / 2**20) for name, config in configs.items()
+    ]
     return pd.concat([rows.speeds(case, variants, measured, unit), *memory], ignore_index=True)
 
 
@@ -72,7 +80,8 @@ def _over_images(config: RunConfig, device: str) -> pd.DataFrame:
     case = "Inception network over images"
     measured = take_turns(variants, 10 * config.batch_size, ROUNDS)
     memory = [
-        rows.value(case, f"{count:,} images", "MiB", part.train.images.nbytes / 2**20) for count, part in parts.items()
+        rows.value(case, f"{count:,} images", "MiB, computed", part.train.images.nbytes / 2**20)
+        for count, part in parts.items()
     ]
     table = rows.speeds(case, variants, measured, "images/s and core")
     return pd.concat([table, *memory], ignore_index=True)
@@ -82,18 +91,32 @@ def _over_processes(device: str) -> pd.DataFrame:
     """Train the stack in several processes at once, up to twice as many as there are cores."""
     case, unit = "MNIST network over processes", "model-steps/s of all"
     counts = [1] if device == "cuda" else [count for count in (1, 2, 4, 8, 16, 32) if count <= 2 * cores()]
-    context = multiprocessing.get_context("spawn")
-    pieces = []
-    for count in counts:
-        with context.Pool(count, initializer=set_up_torch, initargs=(1,)) as pool:
-            rounds = [sum(pool.map(_steps_a_second, [device] * count, chunksize=1)) for _ in range(3)]
-        pieces.append(rows.measured(case, f"{count} processes", unit, pd.Series(rounds)))
+    pieces = [rows.measured(case, f"{count} processes", unit, _together(count, device)) for count in counts]
     return pd.concat(pieces, ignore_index=True)
 
 
-def _steps_a_second(device: str) -> float:
-    """Return the speed of this process, while the others do the same."""
+def _together(count: int, device: str) -> pd.Series:
+    """Return the speed of ``count`` processes together, a value a round: all work through the same seconds."""
+    context = multiprocessing.get_context("spawn")
+    done, start = context.Queue(), context.Barrier(count)
+    processes = [context.Process(target=_train_for_a_while, args=(device, start, done)) for _ in range(count)]
+    for process in processes:
+        process.start()
+    seen = pd.DataFrame([done.get() for _ in range(count * ROUNDS)], columns=["round", "steps"])
+    for process in processes:
+        process.join()
+    return seen.groupby("round")["steps"].sum() / SECONDS
+
+
+def _train_for_a_while(device: str, start: Barrier, done: "Queue[tuple[int, int]]") -> None:
+    set_up_torch(1)
     config = mnist.setting("mlp_bn", device)
     variant = _training("", config, _dataset(config))
-    speed = take_turns([variant], 1, 1)[""].iloc[0]
-    return float(take_turns([variant], round(speed * SECONDS), 1)[""].iloc[0])
+    for number in range(ROUNDS):
+        variant.call()
+        start.wait()
+        steps, end = 0, time.perf_counter() + SECONDS
+        while time.perf_counter() < end:
+            variant.call()
+            steps += variant.units
+        done.put((number, steps))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import torch
@@ -35,8 +35,8 @@ class Variant:
 def take_turns(variants: Iterable[Variant], work: int, rounds: int = ROUNDS) -> pd.DataFrame:
     """Return the speed of each variant (columns, by name) in each round: units a second and thread.
 
-    In a round each does ``work`` units, or one call where that is more. A thread stands for a core: a variant with
-    two has to be twice as fast to count as much, for two processes of one thread do twice the work.
+    In a round each does ``work`` units, or one call where that is more. A thread stands for a core, the others idle: a
+    variant with two has to be twice as fast to count as much, as two processes of one thread are (growth.py).
     """
     measured: list[dict[str, float]] = []
     chosen = list(variants)
@@ -51,14 +51,16 @@ def take_turns(variants: Iterable[Variant], work: int, rounds: int = ROUNDS) -> 
     return pd.DataFrame(measured)
 
 
-def best_threads(variants: Iterable[Variant], measured: pd.DataFrame) -> pd.DataFrame:
-    """Give each variant that was measured with two threads as well the better of its speeds a core."""
-    best = measured.copy()
-    for variant in variants:
-        name, comma, _ = variant.name.rpartition(", two threads")
-        if comma and measured[variant.name].median() > measured[name].median():
-            best[name] = measured[variant.name]
-    return best
+def best_threads(variants: Iterable[Variant], measured: pd.DataFrame) -> tuple[list[Variant], pd.DataFrame]:
+    """Let the better of a variant's two runs, of which one is called ``..., two threads``, have the plain name."""
+    named, speeds = {variant.name: variant for variant in variants}, measured.copy()
+    for name in [name for name in named if f"{name}, two threads" in named]:
+        two = f"{name}, two threads"
+        if measured[two].median() > measured[name].median():
+            one = f"{name}, one thread"
+            named[name], named[one] = replace(named.pop(two), name=name), replace(named[name], name=one)
+            speeds[name], speeds[one] = measured[two], measured[name]
+    return list(named.values()), speeds
 
 
 def _seconds(variant: Variant, calls: int) -> float:

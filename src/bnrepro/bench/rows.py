@@ -36,14 +36,14 @@ def speeds(
 def goal(case: str, words: str, ratios: pd.Series, at_least: float) -> pd.DataFrame:
     """Return the row of a goal: ``ratios``, one a round, whose median should be ``at_least`` so much."""
     row = _row(case, words, "ratio", ratios) | {"goal": f">= {at_least:g}"}
-    return pd.DataFrame([row | {"met": bool(ratios.median() >= at_least)}], columns=COLUMNS)
+    return pd.DataFrame([row | {"met": _word(ratios.median() >= at_least)}], columns=COLUMNS)
 
 
 def seconds(case: str, variant: str, taken: list[float], at_most: float | None = None) -> pd.DataFrame:
     """Return the row of a time, whose median should be ``at_most`` so long."""
     row = _row(case, variant, "s", pd.Series(taken))
     if at_most is not None:
-        row |= {"goal": f"<= {at_most:g}", "met": bool(np.median(taken) <= at_most)}
+        row |= {"goal": f"<= {at_most:g}", "met": _word(np.median(taken) <= at_most)}
     return pd.DataFrame([row], columns=COLUMNS)
 
 
@@ -60,3 +60,7 @@ def value(case: str, variant: str, unit: str, amount: float) -> pd.DataFrame:
 def _row(case: str, variant: str, unit: str, values: pd.Series) -> dict[str, object]:
     ends = {"median": values.median(), "low": values.min(), "high": values.max()}
     return {"case": case, "variant": variant, "unit": unit, **ends}
+
+
+def _word(met: object) -> str:
+    return "yes" if met else "no"

@@ -9,17 +9,19 @@ import pandas as pd
 from bnrepro.files import write_bytes
 from bnrepro.report import bench_figures
 from bnrepro.report.style import png
-from bnrepro.tables import BENCH, read
+from bnrepro.tables import BENCH, MADE_BY, read
 
 FIGURES = {
     "bench_speeds": (
         bench_figures.speeds,
-        "Speed of one core: the median of the rounds, in which all variants take turns, and their range. Blue: ours. "
-        "A peer that was also run with two threads and is faster so counts with its half of that speed.",
+        "Speed of one core, the others idle: the median of the rounds, in which all variants take turns, and their "
+        "range. Blue: ours. What runs with two threads counts half its speed.",
     ),
     "bench_growth": (
         bench_figures.growth,
-        "How speed grows. Dotted: the smallest amount whose speed is within a twentieth of the highest.",
+        "How speed grows, and its range over the rounds. Dotted: the smallest amount whose speed is within a "
+        "twentieth of the highest. Replicas, and the images of a mini-batch, share what a step costs however small it "
+        "is (see where a step's time goes); processes share the cores.",
     ),
 }
 
@@ -32,11 +34,14 @@ def bench(results: Path) -> dict[str, Any] | None:
     measured = [(*figure, name) for name, figure in FIGURES.items()]
     figures = []
     for draw, caption, name in measured:
-        image = png(draw(table))
+        figure = draw(table)
+        if figure is None:
+            continue
+        image = png(figure)
         write_bytes(results / f"{name}.png", image)
         figures.append({"path": f"{name}.png", "image": image, "caption": caption})
     return {
-        "made_by": json.loads((results / BENCH).with_suffix(".json").read_text(encoding="utf-8")),
+        "made_by": json.loads((results / MADE_BY).read_text(encoding="utf-8")),
         "goals": _rows(table[table["goal"].notna()]),
         "others": _rows(table[table["goal"].isna() & table["ratio_to_peer"].isna()]),
         "figures": figures,
@@ -45,6 +50,6 @@ def bench(results: Path) -> dict[str, Any] | None:
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows; a goal's ``met`` in words."""
-    words = table["met"].astype(str).map({"True": "met", "False": "missed"})
+    words = table["met"].map({"yes": "met", "no": "missed"})
     rows: list[dict[str, Any]] = table.assign(met=words).to_dict("records")  # type: ignore[assignment]
     return rows

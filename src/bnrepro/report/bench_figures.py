@@ -13,13 +13,15 @@ GROWING = " over "  # in the names of cases where something is varied
 NEAR_BEST = 0.95  # of the highest speed: where growth has saturated
 
 
-def speeds(table: pd.DataFrame) -> Figure:
-    """Draw each variant's speed as a bar with its range, a panel for each case with peers."""
+def speeds(table: pd.DataFrame) -> Figure | None:
+    """Draw each variant's speed as a bar with its range, a panel for each case; None without peers."""
     with_peers = table[table["ratio_to_peer"].notna()]
+    if with_peers.empty:
+        return None
     cases = list(with_peers["case"].unique())
     figure, axes = canvas(7.2, 1.75 * len(cases), 1)
     axes[0].remove()
-    for ax, case in zip(figure.subplots(len(cases), 1), cases, strict=True):
+    for ax, case in zip(figure.subplots(len(cases), 1, squeeze=False).ravel(), cases, strict=True):
         _bars(ax, with_peers[with_peers["case"] == case])
         label(ax, case, with_peers.loc[with_peers["case"] == case, "unit"].iloc[0])
     return figure
@@ -37,9 +39,11 @@ def _bars(ax: Axes, rows: pd.DataFrame) -> None:
     ax.margins(x=0.12)
 
 
-def growth(table: pd.DataFrame) -> Figure:
-    """Draw speed over what is varied, and the point from which on more of it gains less than a twentieth."""
-    varied = table[table["case"].str.contains(GROWING) & (table["unit"] != "MiB")]
+def growth(table: pd.DataFrame) -> Figure | None:
+    """Draw speed over what is varied, and from where on more of it gains nothing; None where nothing is."""
+    varied = table[table["case"].str.contains(GROWING) & ~table["unit"].str.startswith("MiB")]
+    if varied.empty:
+        return None
     cases = list(varied["case"].unique())
     figure, axes = canvas(7.2, 2.6 * -(-len(cases) // 2), 1)
     axes[0].remove()
@@ -49,7 +53,8 @@ def growth(table: pd.DataFrame) -> Figure:
         x = amounts(rows)
         ends = [rows["median"] - rows["low"], rows["high"] - rows["median"]]
         ax.errorbar(x, rows["median"], ends, fmt="o-", color=OURS, markersize=3.5, linewidth=1.2)
-        ax.axvline(saturates(rows), color=GREY, linewidth=0.8, linestyle=":")
+        if (point := saturates(rows)) is not None:
+            ax.axvline(point, color=GREY, linewidth=0.8, linestyle=":")
         ax.set_xscale("log")
         ax.set_xticks(x, [f"{value:g}" for value in x], fontsize=7.5)
         ax.minorticks_off()
@@ -69,7 +74,8 @@ def amounts(rows: pd.DataFrame) -> list[float]:
     return [float(amount) for amount in found]
 
 
-def saturates(rows: pd.DataFrame) -> float:
-    """Return the smallest amount whose speed is within a twentieth of the highest."""
+def saturates(rows: pd.DataFrame) -> float | None:
+    """Return the smallest amount whose speed is within a twentieth of the highest; None where speed does not grow."""
     speed = pd.Series(rows["median"].to_numpy(), index=amounts(rows)).sort_index()
-    return float(speed.index[speed >= NEAR_BEST * speed.max()][0])
+    grows = speed.iloc[0] < NEAR_BEST * speed.max()
+    return float(speed.index[speed >= NEAR_BEST * speed.max()][0]) if grows else None

@@ -10,6 +10,7 @@ from bnrepro.record import Record
 from bnrepro.tables.base import (
     BENCH,
     HANDWRITTEN,
+    MADE_BY,
     RANDOM,
     SUMS,
     Tables,
@@ -49,6 +50,7 @@ __all__ = [
     "BENCH",
     "BUILDERS",
     "HANDWRITTEN",
+    "MADE_BY",
     "RANDOM",
     "SUMS",
     "Tables",

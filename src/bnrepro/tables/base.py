@@ -12,7 +12,7 @@ from bnrepro.files import write_text
 from bnrepro.record import Record
 
 SUMS = "SHA256SUMS"
-BENCH = "bench.csv"  # how fast it is
+BENCH, MADE_BY = "bench.csv", "bench.json"  # how fast it is, and what measured it
 Tables = dict[str, pd.DataFrame]
 SETTINGS = {  # columns of runs.csv: what a run was
     "network": "network",
