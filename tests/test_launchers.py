@@ -65,6 +65,16 @@ def test_a_sweep_that_is_killed_and_given_again_ends_with_the_same_tables(tmp_pa
         pd.testing.assert_frame_equal(disturbed.read_metrics(), undisturbed.read_metrics(), check_exact=True)
 
 
+def test_a_run_that_diverges_is_no_failure_of_its_sweep(tmp_path: Path) -> None:
+    jobs = ["-m", "network=mlp", "model.nonlinearity=relu", "optim.lr=0.1,1e38", "seeds=[0]"]
+    code, said = sweep(tmp_path, *jobs)
+    assert code == 0, said
+    ends = {
+        Record(path.parent).config["optim.lr"]: Record(path.parent).status for path in tmp_path.rglob("status.json")
+    }
+    assert {lr: status["status"] for lr, status in ends.items()} == {0.1: "finished", 1e38: "diverged"}
+
+
 @pytest.mark.slow
 def test_a_killed_worker_ends_the_sweep_with_checkpoints_and_what_is_missing(tmp_path: Path) -> None:
     jobs = ["-m", "hydra/launcher=local", "hydra.launcher.n_jobs=2", "network=mlp,mlp_bn", "steps=100000"]
@@ -105,8 +115,9 @@ def test_a_search_asks_for_the_same_runs_again(tmp_path: Path) -> None:
     assert len({record.config["optim.lr"] for record in found}) == 3
     code, said = sweep(tmp_path, *search, "data.held_out=300")
     assert said.count("finished already, nothing to do") == 3
-    (chosen,) = tmp_path.glob(".hydra/*/optimization_results.yaml")
-    best = chosen.read_text()
+    found_by_each = [path.read_text() for path in tmp_path.glob(".hydra/*/optimization_results.yaml")]
+    best = found_by_each[0]
+    assert found_by_each == [best, best]  # a search has a folder of its own
     final = {}
     for record in found:
         accuracy = record.read_metrics().query("split == 'held_out' and metric == 'accuracy'")

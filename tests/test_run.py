@@ -54,6 +54,27 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one(network: str, stop: int
         assert torch.equal(value, stored_state(resumed)[name]), name
 
 
+SMALL_IMAGES = ["data=shapes", "data.train_images=100", "data.test_images=50", "data.train_examples=0"]
+SMALL_IMAGES += ["data.test_examples=0", "model.width=0.0625", "probes.activation_examples=20", "batch_size=8"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["network=mlp_bn", "runtime.step=autograd", "optim.momentum=0.9", "optim.half_life=0.5", "optim.l2=0.01"],
+        ["network=mlp", "optim.rates=[0.1,1]"],
+        ["network=bn_baseline", "runtime.precision=bfloat16", "seeds=[0]", *SMALL_IMAGES],
+    ],
+    ids=["autograd", "rates", "bfloat16"],
+)
+def test_so_does_one_of_another_step(settings: list[str], small: Make, tmp_path: Path) -> None:
+    settings += ["steps=16", "runtime.checkpoint_every=5"]
+    undisturbed = run(small(*settings, f"runs_root={tmp_path / 'undisturbed'}"))
+    config = small(*settings)
+    interrupted(config, 12)
+    assert run(config).metrics.read_bytes() == undisturbed.metrics.read_bytes()
+
+
 def test_a_finished_run_is_not_run_again(small: Make, capsys: pytest.CaptureFixture[str]) -> None:
     record = run(small())
     before = {path.name: path.stat().st_mtime_ns for path in record.folder.iterdir()}
@@ -148,6 +169,14 @@ def test_a_diverging_run_ends_diverged_and_is_recorded(small: Make) -> None:
     assert record.status["status"] == "diverged"
     assert set(record.status["diverged"]) == {"0", "1", "2"}
     assert record.ended
+
+
+@pytest.mark.parametrize("step", ["written_out", "autograd"])
+def test_a_run_whose_last_update_diverges_is_recorded_too(step: str, small: Make) -> None:
+    """Its losses were finite: each is taken before the update."""
+    record = run(small("model.nonlinearity=relu", "optim.lr=1e38", "steps=1", f"runtime.step={step}"))
+    assert record.status["status"] == "diverged"
+    assert record.status["diverged"] == {"0": 1, "1": 1, "2": 1}
 
 
 @NETWORKS

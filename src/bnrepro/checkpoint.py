@@ -19,6 +19,7 @@ from bnrepro.state import State
 
 DIGEST = hashlib.sha256().digest_size
 FORMAT = 2  # 1 had the state alone
+UNREADABLE = (RuntimeError, pickle.UnpicklingError, AttributeError, LookupError, TypeError, ValueError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _load(path: Path, content: bytes, state: State) -> Progress:
         if found == FORMAT:
             state.load_state_dict(kept["state"])
             return Progress(kept["metrics"].numpy().tobytes(), float(kept["seconds"]))
-    except (RuntimeError, pickle.UnpicklingError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except UNREADABLE as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise BadInput(
             f"{path} cannot be read as a checkpoint of this run ({reason}); "

@@ -105,7 +105,8 @@ def _run(task: Callable[[RunConfig], float | None], composed: DictConfig) -> tup
 def lacks_memory(error: Exception) -> bool:
     """Say whether the host or the GPU had no memory left. torch has no one class for it."""
     said = f"{type(error).__name__}: {error}"
-    return isinstance(error, MemoryError) or "OutOfMemory" in said or "allocate memory" in said
+    words = ("OutOfMemory", "allocate memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, MemoryError) or any(word in said for word in words)
 
 
 def _check_search(config: RunConfig) -> None:

@@ -23,23 +23,26 @@ def missing_mnist(root: Path) -> list[Path]:
     return [path for name in MNIST_SHA256 if not (path := mnist_folder(root) / name).exists()]
 
 
-def check_mnist(root: Path) -> None:
-    """Check the *extracted* files, which torchvision does not.
+def check_mnist(root: Path) -> dict[str, bytes]:
+    """Check the *extracted* files, which torchvision does not; return what is in each.
 
     Raises:
         BadInput: a file is not MNIST's; the message names it and both hashes.
     """
+    files = {}
     for name, expected in MNIST_SHA256.items():
         path = mnist_folder(root) / name
         try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
+            files[name] = path.read_bytes()
         except OSError as error:
             raise BadInput(f"{path} cannot be read: {error.strerror}") from error
+        found = hashlib.sha256(files[name]).hexdigest()
         if found != expected:
             raise BadInput(
                 f"{path} is not MNIST's file: its SHA-256 is {found}, it must be {expected}; "
                 "remove it to download it again, or put the original file there"
             )
+    return files
 
 
 def where_to_put_mnist(root: Path) -> str:

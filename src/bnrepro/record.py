@@ -18,7 +18,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -86,13 +86,21 @@ class Record:
 
     @property
     def begun(self) -> bool:
-        """Whether it is written down what is run."""
+        """Whether it is written down what is run.
+
+        Raises:
+            BadInput: there is a checkpoint, but not written down of what.
+        """
+        if any(self.folder.glob("checkpoint*.pt")):
+            return bool(self.config and self.provenance)
         return self._config.exists() and self._provenance.exists()
 
     @property
     def ended(self) -> bool:
-        """Whether the run went through all its steps."""
-        return self.status["status"] in FINAL and self.metrics.exists()
+        """Whether the run went through all its steps and has the tables that were asked for."""
+        if self.status["status"] not in FINAL or not self.metrics.exists():
+            return False
+        return self.predictions.exists() or not self.config.get("probes.predictions")
 
     def mend(self) -> None:
         """Put the damaged tables of a run that has ended aside: it then goes on from its checkpoint and writes them.
@@ -102,8 +110,9 @@ class Record:
         """
         if not self.ended or not self.config or not self.provenance:
             return
-        for path in (self.metrics, self.predictions):
-            if path.exists() and not self._whole(path):
+        damaged = [path for path in (self.metrics, self.predictions) if path.exists() and not self._whole(path)]
+        with self.locked() if damaged else nullcontext():
+            for path in damaged:
                 aside = path.replace(path.with_name(f"{path.name}.damaged"))
                 self._status.unlink(missing_ok=True)
                 print(f"{path} is damaged: it is kept as {aside.name} and made anew", flush=True)
@@ -225,7 +234,7 @@ class Record:
         try:
             return from_parquet(path.read_bytes())
         except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are the first two
-            raise BadInput(f"{path} is missing or damaged; remove {self.folder} to make the run anew") from error
+            raise BadInput(f"{path} is missing or damaged; the run's command, given again, makes it anew") from error
 
     def _read(self, path: Path, key: str) -> dict[str, Any]:
         """Read a JSON object that has ``key``."""

@@ -156,8 +156,9 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
         sinks: list[Sink] = [table, events, progress] if events else []
         with progress if first else nullcontext(), StopRequest() as stop:
             train(state, config.steps, probes.build(config, dataset), sinks, after_step)
-        _end(config, record, dataset, state, events=events, table=table)
-        save("diverged" if diverged(config, state) else "finished")
+            save("running")  # what follows may take minutes, or be ended
+            _end(config, record, dataset, state, events=events, table=table)
+            save("diverged" if diverged(config, state) else "finished")
         if stop.came():  # in the last step: the run has ended, but no other may begin
             stop.obey()
     except Exception as error:
@@ -180,6 +181,7 @@ def _begin(
     first, begun = distributed.rank() == 0, None
     if distributed.any_says(first and record.begun, device):
         begun = checkpoint.restore(record.checkpoint, state)
+    _check_agreed(record, state, device)
     if first:
         made_by = provenance(device, dataset.sha256, dataset.classes)
         if begun:
@@ -188,6 +190,17 @@ def _begin(
         else:
             record.begin(config, made_by)
     return begun
+
+
+def _check_agreed(record: Record, state: State, device: torch.device) -> None:
+    """Refuse processes that would go on from different steps: each read a checkpoint of its own machine."""
+    mean = torch.tensor([float(state.step)], device=device)
+    distributed.mean_([mean])
+    if distributed.any_says(bool(mean.item() != state.step), device):
+        raise BadInput(
+            f"the processes found different checkpoints in {record.folder}: runs_root must be a folder that all of "
+            "them share"
+        )
 
 
 def _end(

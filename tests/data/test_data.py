@@ -2,17 +2,19 @@
 
 import hashlib
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bnrepro import data
 from bnrepro.compose import load
 from bnrepro.config import DataConfig
-from bnrepro.data import Examples, Sampler, fetching, mnist
+from bnrepro.data import Examples, Sampler, mnist, tree_sources
 from bnrepro.errors import BadInput
 from bnrepro.mnist_files import MNIST_SHA256, mnist_folder
 
@@ -80,9 +82,8 @@ def test_missing_files_are_named_where_nothing_may_be_downloaded(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def hang(root: Path) -> None:
-    import time
-
+def hang_half_way(root: Path) -> None:
+    plant(root)
     time.sleep(60)
 
 
@@ -90,13 +91,52 @@ def plant_a_web_page(root: Path) -> None:
     plant(root)
 
 
-@pytest.mark.parametrize(("download", "message"), [(hang, "no answer within"), (plant_a_web_page, "is not MNIST's")])
-def test_a_download_that_hangs_or_lies_leaves_nothing(
+def fill_the_disk(root: Path) -> None:
+    plant(root)
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("download", "message"),
+    [
+        (hang_half_way, "no answer within data.download_seconds=3"),
+        (plant_a_web_page, "is not MNIST's"),
+        (fill_the_disk, "No space left on device"),
+    ],
+)
+def test_a_download_that_hangs_or_fails_or_lies_leaves_nothing(
     download: object, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mnist, "_download", download)
     with pytest.raises(BadInput, match=message):
-        mnist.fetch(tmp_path / "data", seconds=3 if download is hang else 30)
+        mnist.fetch(tmp_path / "data", seconds=3 if download is hang_half_way else 30)
+    assert list(tmp_path.iterdir()) == []
+
+
+def half_an_imagenette(root: Path) -> None:
+    for part in ("train", "val"):
+        for name in ("a", "b"):
+            folder = root / "imagenette2-160" / part / name
+            folder.mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(folder / "x.png")
+
+
+def half_an_imagenette_and_hang(root: Path) -> None:
+    half_an_imagenette(root)
+    time.sleep(60)
+
+
+@pytest.mark.parametrize(
+    ("download", "message"),
+    [(half_an_imagenette, "is not whole"), (half_an_imagenette_and_hang, "no answer within data.download_seconds=4")],
+)
+def test_a_part_of_imagenette_is_not_taken_for_the_whole(
+    download: object, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree_sources, "_imagenette", download)
+    seconds = 4 if download is half_an_imagenette_and_hang else 60
+    with pytest.raises(BadInput, match=message):
+        data.load(config("network=bn_x5", "data=imagenette", f"data.download_seconds={seconds}"), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -131,23 +171,46 @@ def test_training_and_test_digits_come_from_their_own_files(tmp_path: Path, monk
     check_tiny(tmp_path)
 
 
+def flipped(content: bytes) -> bytes:
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+@pytest.mark.parametrize("name", sorted(MNIST_SHA256))
+@pytest.mark.parametrize(
+    "damage",
+    [flipped, lambda content: content[:-1], lambda content: b"", lambda content: content[:-2] + content[:-3:-1]],
+    ids=["a flipped bit", "cut short", "empty", "values that changed places"],
+)
+def test_a_damaged_file_is_named(
+    damage: Callable[[bytes], bytes], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_mnist(tmp_path, monkeypatch)
+    path = mnist_folder(tmp_path) / name
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(BadInput, match=f"{name} is not MNIST's file"):
+        mnist.read(tmp_path, download=False, seconds=1)
+
+
+def test_labels_that_others_left_beside_the_checked_files_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old versions of torchvision kept a second copy, which newer ones read first."""
+    tiny_mnist(tmp_path, monkeypatch)
+    processed = tmp_path / "MNIST" / "processed"
+    processed.mkdir()
+    for part in ("training", "test"):
+        torch.save((torch.zeros(4, 28, 28, dtype=torch.uint8), torch.full((4,), 9)), processed / f"{part}.pt")
+    check_tiny(tmp_path)
+
+
+def from_a_server(root: Path) -> None:
+    shutil.copytree(root.parents[1] / "server", root, dirs_exist_ok=True)
+
+
 def test_what_was_fetched_lies_where_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_mnist(tmp_path / "server", monkeypatch)
-
-    class Mirror:
-        """Stands for the process that downloads: the files arrive, at once."""
-
-        def __init__(self, target: object, args: tuple[object, Path, float], daemon: bool) -> None:
-            shutil.copytree(tmp_path / "server", args[1], dirs_exist_ok=True)
-
-        def start(self) -> None: ...
-        def join(self, seconds: float | None = None) -> None: ...
-        def kill(self) -> None: ...
-        def is_alive(self) -> bool:
-            return False
-
-    monkeypatch.setattr(fetching.multiprocessing, "get_context", lambda _: SimpleNamespace(Process=Mirror))
-    mnist.fetch(tmp_path / "data", seconds=5)
+    monkeypatch.setattr(mnist, "_download", from_a_server)
+    mnist.fetch(tmp_path / "data", seconds=60)
     check_tiny(tmp_path / "data")
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["MNIST"]
 

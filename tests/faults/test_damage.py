@@ -139,11 +139,40 @@ def test_a_run_that_cannot_say_what_it_is_is_refused(name: str, damage: str, sto
     assert path.read_bytes() == found
 
 
+@pytest.mark.parametrize("name", ["config.json", "provenance.json"])
+def test_a_run_that_lost_what_it_is_keeps_its_checkpoints(name: str, stopped: tuple[RunConfig, Record]) -> None:
+    config, record = stopped
+    kept = record.checkpoint.read_bytes()
+    (record.folder / name).unlink()
+    with pytest.raises(BadInput, match=rf"{name} is missing or damaged"):
+        run(config)
+    assert record.checkpoint.read_bytes() == kept
+
+
+def test_predictions_that_are_gone_are_made_anew(small: Make) -> None:
+    images = ["data=shapes", "data.train_images=100", "data.test_images=50", "data.train_examples=0"]
+    images += ["data.test_examples=0", "model.width=0.0625", "batch_size=8", "seeds=[0]", "probes.activation_steps=0"]
+    config = small("network=bn_x30", *images, "steps=2", "probes.predictions=true")
+    record = run(config)
+    expected = record.predictions.read_bytes()
+    record.predictions.unlink()
+    with pytest.raises(BadInput, match=r"the run's command, given again, makes it anew"):
+        record.read_predictions()
+    assert run(config).predictions.read_bytes() == expected
+
+
 def test_a_checkpoint_that_cannot_be_read_is_named(stopped: tuple[RunConfig, Record]) -> None:
     config, record = stopped
     record.checkpoint.unlink()
     record.checkpoint.mkdir()
     with pytest.raises(BadInput, match=r"checkpoint\.pt cannot be read \(Is a directory\)"):
+        run(config)
+
+
+def test_a_checkpoint_of_nothing_is_named(stopped: tuple[RunConfig, Record]) -> None:
+    config, record = stopped
+    record.checkpoint.write_bytes(hashlib.sha256(b"").digest())  # and its checksum is right
+    with pytest.raises(BadInput, match=r"cannot be read as a checkpoint of this run"):
         run(config)
 
 

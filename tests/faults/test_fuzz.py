@@ -35,6 +35,7 @@ VALUES = st.one_of(
         ["../x", "/etc/passwd", "a b", "é", "'", '"', "${steps}", "${nothing}", "!!python/object:os.system"]
     ),
     st.sampled_from(["full", "shard", "centre", "he", "gaussian", "relu", "sigmoid", "random", "first", "digits"]),
+    st.sampled_from(["written_out", "autograd", "bfloat16", "float32", "exact", "moving", "fused", "paper"]),
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8),
 )
 GROUPS = st.tuples(

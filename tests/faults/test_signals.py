@@ -4,18 +4,21 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from bnrepro import probes
+from bnrepro import checkpoint, probes
 from bnrepro.compose import load
 from bnrepro.probes import Measurement
 from bnrepro.record import Record
 from bnrepro.run import run
 from bnrepro.state import State
 from bnrepro.stopping import Stopped, StopRequest
+from interruption import Interrupted
 
+runs = sys.modules[run.__module__]
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ["network=mlp_bn", "steps=1500", "probes.evaluate_every=100", "probes.activation_steps=3", "seeds=[0,1]"]
 
@@ -103,3 +106,30 @@ def test_a_signal_in_the_last_step_ends_the_run_and_no_other_begins(
     with pytest.raises(Stopped):
         run(config)
     assert Record.of(config).status["status"] == ("finished" if step == 60 else "stopped")
+
+
+@pytest.mark.parametrize("how", ["a signal", "its machine failed"])
+def test_what_comes_while_a_run_ends_loses_nothing(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predictions take minutes there."""
+    config = load(["scale=smoke", "data=digits", "runtime.device=cpu", "steps=60", f"runs_root={tmp_path / 'runs'}"])
+    original, calls = runs._end, []
+
+    def ending(*given: Any, **named: Any) -> None:
+        calls.append(checkpoint.restore(Record.of(config).checkpoint, given[3]))
+        if len(calls) == 1:
+            if how != "a signal":
+                raise Interrupted
+            signal.raise_signal(signal.SIGTERM)
+        original(*given, **named)
+
+    monkeypatch.setattr(runs, "_end", ending)
+    with pytest.raises(Stopped if how == "a signal" else Interrupted):
+        run(config)
+    assert calls[0]  # there was a checkpoint
+    record = run(config)
+    assert record.status["status"] == "finished"
+    assert len(calls) == (1 if how == "a signal" else 2)
+    alone = run(
+        load(["scale=smoke", "data=digits", "runtime.device=cpu", "steps=60", f"runs_root={tmp_path / 'alone'}"])
+    )
+    assert record.metrics.read_bytes() == alone.metrics.read_bytes()

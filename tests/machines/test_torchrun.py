@@ -30,7 +30,7 @@ INCEPTION += ["data.test_examples=0", "model.width=0.0625", "probes.activation_e
 
 
 def start(root: Path, *overrides: str) -> subprocess.Popen[str]:
-    where = ["scale=smoke", "runtime.device=cpu", f"runs_root={root}"]
+    where = ["scale=smoke", "runtime.device=cpu", f"runs_root={root}", "runtime.progress_seconds=1000"]
     command = [*TORCHRUN, str(ROOT / "scripts/train.py"), *where, *overrides]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
 
@@ -116,6 +116,41 @@ def test_a_killed_process_ends_the_job_and_it_resumes(tmp_path: Path) -> None:
     assert "going on from step" in again
     whole, _ = together(tmp_path / "undisturbed", *overrides)
     pd.testing.assert_frame_equal(record.read_metrics(), whole.read_metrics(), check_exact=True)
+
+
+@SLOW
+def test_processes_that_find_different_checkpoints_are_refused(tmp_path: Path) -> None:
+    """As on two machines whose folders of runs are not the same."""
+    overrides = ["network=mlp_bn", *MLP, "steps=3000", "runtime.checkpoint_every=50", "name=apart"]
+
+    def ranks(port: int) -> list[subprocess.Popen[str]]:
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "1"}
+        return [
+            subprocess.Popen(
+                [
+                    *(sys.executable, str(ROOT / "scripts/train.py"), "scale=smoke", "runtime.device=cpu", *overrides),
+                    f"runs_root={tmp_path / str(rank)}",
+                ],
+                env={**os.environ, **meeting, "RANK": str(rank), "LOCAL_RANK": "0"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for rank in range(2)
+        ]
+
+    first = ranks(29511)
+    end = time.monotonic() + 120
+    while not any(tmp_path.rglob("checkpoint.pt")):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    for job in first:
+        job.kill()
+        job.communicate()
+    for job in ranks(29512):
+        said, _ = job.communicate(timeout=120)
+        assert job.returncode == 2
+        assert "runs_root must be a folder that all of them share" in said
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,13 @@ def fetch(root: Path, seconds: float, name: str = "cifar10") -> None:
         BadInput: no mirror answered with its files within ``seconds``.
     """
 
-    def check(aside: Path, why: str) -> None:
+    def check(aside: Path) -> None:
         try:
             _parts(name, aside)
         except (RuntimeError, OSError) as error:
-            raise BadInput(f"{name} could not be downloaded ({why}): {_where(name, root)}") from error
+            raise BadInput(f"what was downloaded is not {name}: {_where(name, root)}") from error
 
-    fetching.fetch(root, seconds, {"cifar10": _cifar10, "cifar100": _cifar100}[name], check)
+    fetching.fetch(root, seconds, {"cifar10": _cifar10, "cifar100": _cifar100}[name], check, _where(name, root))
 
 
 def _where(name: str, root: Path) -> str:

@@ -1,4 +1,7 @@
-"""MNIST (LeCun, Bottou, Bengio & Haffner 1998), by torchvision, its extracted files checked."""
+"""MNIST (LeCun, Bottou, Bengio & Haffner 1998), fetched by torchvision and read from its files once these are checked.
+
+torchvision itself would not read these files where an old version of it has left others beside them.
+"""
 
 from pathlib import Path
 
@@ -18,21 +21,20 @@ def read(root: Path, download: bool, seconds: float) -> tuple[Part, Part]:
     Raises:
         BadInput: the files are missing and cannot be fetched within ``seconds``, or are not MNIST's.
     """
-    from torchvision.datasets import MNIST
-
     if missing_mnist(root):
         if not download:
             raise BadInput(
                 f"MNIST is missing and data.download is false: {where_to_put_mnist(root)}, or set data_root="
             )
         fetch(root, seconds)
-    check_mnist(root)
+    files = check_mnist(root)
 
-    def part(train: bool) -> Part:
-        source = MNIST(str(root), train=train, download=False)
-        return source.data.reshape(-1, 784).numpy(), source.targets.numpy()
+    def part(name: str) -> Part:
+        pixels = np.frombuffer(files[f"{name}-images-idx3-ubyte"], dtype=np.uint8, offset=16)  # 4 numbers in front
+        labels = np.frombuffer(files[f"{name}-labels-idx1-ubyte"], dtype=np.uint8, offset=8)
+        return pixels.reshape(-1, 784).copy(), labels.astype(np.int64)
 
-    return part(True), part(False)
+    return part("train"), part("t10k")
 
 
 def fetch(root: Path, seconds: float) -> None:
@@ -41,13 +43,11 @@ def fetch(root: Path, seconds: float) -> None:
     Raises:
         BadInput: no mirror answered with MNIST's files within ``seconds``.
     """
+    fetching.fetch(root, seconds, _download, _check, where_to_put_mnist(root))
 
-    def check(aside: Path, why: str) -> None:
-        if missing_mnist(aside):
-            raise BadInput(f"MNIST could not be downloaded ({why}): {where_to_put_mnist(root)}")
-        check_mnist(aside)
 
-    fetching.fetch(root, seconds, _download, check)
+def _check(aside: Path) -> None:
+    check_mnist(aside)
 
 
 def _download(root: Path) -> None:

@@ -12,6 +12,7 @@ from bnrepro.errors import BadInput
 
 TINY_IMAGENET = "tiny-imagenet-200.zip"
 TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
+IMAGENETTE = {"train": 9469, "val": 3925}  # images of each part (fast.ai's imagenette2)
 TINY_IMAGENET_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 
 
@@ -30,7 +31,8 @@ def folder(config: ImageFolderConfig, root: Path) -> Path:
         _tiny_imagenet(tree, root / TINY_IMAGENET, config)
     else:
         _need(config, tree)
-        fetching.fetch(root, config.download_seconds, _imagenette, lambda aside, why: _there(aside / tree.name, why))
+        todo = f"put the folder {tree.name} into {root}"
+        fetching.fetch(root, config.download_seconds, _imagenette, lambda aside: _whole(aside / tree.name), todo)
     return tree
 
 
@@ -50,9 +52,10 @@ def _need(config: ImageFolderConfig, path: Path) -> None:
         raise BadInput(f"{path} is missing and data.download is false: put it there, or set data_root=")
 
 
-def _there(path: Path, why: str) -> None:
-    if not path.exists():
-        raise BadInput(f"{path.name} could not be downloaded ({why}); put it into data_root")
+def _whole(tree: Path) -> None:
+    found = {part: sum(1 for _ in (tree / part).glob("*/*")) for part in IMAGENETTE}
+    if found != IMAGENETTE:
+        raise BadInput(f"the download of {tree.name} is not whole: it has {found} images, it must have {IMAGENETTE}")
 
 
 def _imagenette(root: Path) -> None:
@@ -66,14 +69,22 @@ def _tiny_imagenet(tree: Path, archive: Path, config: ImageFolderConfig) -> None
     if not archive.is_file():
         _need(config, archive)
         seconds = config.download_seconds
-        fetching.fetch(archive.parent, seconds, _tiny_archive, lambda aside, why: _there(aside / archive.name, why))
-    with open(archive, "rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
-    if found != TINY_IMAGENET_MD5:
-        raise BadInput(f"{archive} is not the official archive: its MD5 is {found}, it must be {TINY_IMAGENET_MD5}")
+        todo = f"put {archive.name} into {archive.parent}"
+        fetching.fetch(archive.parent, seconds, _tiny_archive, lambda aside: _official(aside / archive.name), todo)
+    _official(archive)
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".unpacking-") as name:
         lay_out(archive, Path(name) / "tree")
         (Path(name) / "tree").rename(tree)
+
+
+def _official(archive: Path) -> None:
+    with open(archive, "rb") as file:
+        found = hashlib.file_digest(file, "md5").hexdigest()
+    if found != TINY_IMAGENET_MD5:
+        raise BadInput(
+            f"{archive} is not the official archive: its MD5 is {found}, it must be {TINY_IMAGENET_MD5}; remove it, or "
+            "put the official one there"
+        )
 
 
 def _tiny_archive(root: Path) -> None:
