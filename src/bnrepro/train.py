@@ -34,24 +34,19 @@ def train(
         for probe in probes:
             if probe.when(state.step):
                 measurements = probe.measure(state)
+                if state.step == steps:
+                    _look_at_losses(state, measurements)
                 for sink in sinks:
                     sink.add(state.step, measurements)
-        if state.step == steps:
-            _look_at_weights(state)
         after_step(state)
 
 
-def _look_at_weights(state: State) -> None:
-    """Mark replicas that the last update made diverge, which no loss has seen yet."""
-    replicas = len(state.loss)
-    finite = torch.stack(
-        [
-            torch.isfinite(weight.detach().reshape(replicas, -1)).all(dim=1)
-            for layer in state.model.weights().values()
-            for weight in layer
-        ]
-    ).all(dim=0)
-    state.diverged_at.masked_fill_(~finite & (state.diverged_at == 0), state.step)
+def _look_at_losses(state: State, measurements: list[Measurement]) -> None:
+    """Mark replicas that the last update made diverge, which no loss of a mini-batch has seen yet."""
+    for measured in measurements:
+        if measured.metric == "loss" and measured.split == "test":
+            finite = torch.isfinite(measured.values).to(state.diverged_at.device)
+            state.diverged_at.masked_fill_(~finite & (state.diverged_at == 0), state.step)
 
 
 def advance(state: State, gradients: bool = True) -> None:
