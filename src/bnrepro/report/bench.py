@@ -21,8 +21,8 @@ FIGURES = {
         bench_figures.growth,
         "How speed grows, and its range over the rounds; the MNIST network is the one with BN. Dotted: the smallest "
         "amount whose speed is within a twentieth of the highest, where it does not grow on. Replicas, and the images "
-        "of a mini-batch, share what a step costs however small it is (see where a step's time goes); processes share the "
-        "cores.",
+        "of a mini-batch, share what a step costs however small it is (see where a step's time goes); processes share "
+        "the cores.",
     ),
 }
 
