@@ -56,7 +56,7 @@ def test_the_calibration_covers_its_whole_grid() -> None:
 
 def test_the_claims_are_the_judgement_of_the_committed_tables(tmp_path: Path) -> None:
     for path in committed_paths("results"):
-        if path.endswith(".csv") or path.endswith("SHA256SUMS"):
+        if path.endswith((".csv", ".json", "SHA256SUMS")):
             target = tmp_path / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(committed(path))

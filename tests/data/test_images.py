@@ -126,7 +126,7 @@ def test_at_a_damaged_image_the_others_are_not_decoded(root: Path, monkeypatch: 
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     with pytest.raises(BadInput, match=r"cat/1.png does not decode"):
         data.load(config(), root)
-    assert len(decoded) < 20
+    assert len(decoded) < 40  # a thread takes a few at once
 
 
 def test_more_than_8_bits_are_refused_rather_than_cut_off(root: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from bnrepro.errors import BadInput
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"}
 MOST_PIXELS = 100_000_000  # of one image before it is scaled: above it is taken for an attack, not decoded
 LISTED = 5  # names in a message
+AT_ONCE = 16  # images that a thread takes: handing them out one by one takes longer than decoding small ones
 Image = NDArray[np.uint8]
 
 
@@ -148,8 +150,10 @@ def _decode_all(split: Split, images: Image, scale: bool, damaged: str, threads:
     from rich.progress import track
 
     good = np.ones(len(split.paths), bool)
+    starts = range(0, len(split.paths), AT_ONCE)
     with ThreadPoolExecutor(threads) as pool:
-        wrong = pool.map(partial(_decode, scale=scale), split.paths, images)
+        paths, into = ([of[start : start + AT_ONCE] for start in starts] for of in (split.paths, images))
+        wrong = chain.from_iterable(pool.map(partial(_decode_some, scale=scale), paths, into))
         hidden = not get_console().is_terminal  # elsewhere the bar would be empty lines
         what = f"decoding {split.folder}"
         for index, reason in enumerate(track(wrong, what, len(split.paths), transient=True, disable=hidden)):
@@ -174,6 +178,11 @@ def _keep(path: Path, images: Image, good: NDArray[np.bool_]) -> None:
 
 def _stop_at(path: Path, reason: str) -> BadInput:
     return BadInput(f"{path} {reason}; replace it, or skip such images: data.damaged=skip")
+
+
+def _decode_some(paths: list[Path], into: Image, scale: bool) -> list[str]:
+    """Decode a few images (N, 3, side, side); return what is wrong with each."""
+    return [_decode(path, image, scale) for path, image in zip(paths, into, strict=True)]
 
 
 def _decode(path: Path, into: Image, scale: bool) -> str:

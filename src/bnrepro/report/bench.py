@@ -42,11 +42,23 @@ def bench(results: Path) -> dict[str, Any] | None:
         write_bytes(results / f"{name}.png", image)
         figures.append({"path": f"{name}.png", "image": image, "caption": caption})
     return {
-        "made_by": json.loads((results / MADE_BY).read_text(encoding="utf-8")),
+        "made_by": _made_by(json.loads((results / MADE_BY).read_text(encoding="utf-8"))),
         "goals": _rows(table[table["goal"].notna()]),
         "others": _rows(table[table["goal"].isna() & table["ratio_to_peer"].isna()]),
         "figures": figures,
     }
+
+
+def _made_by(parts: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Return, by what measured them, the names of the parts."""
+    found: dict[str, str] = {}
+    for part, by in parts.items():
+        changed = " with changes" if by["dirty"] else ""
+        words = (
+            f"on {by['device']} ({by['cores']} cores), torch {by['versions']['torch']}, at commit {by['commit'][:10]}"
+        )
+        found[words + changed] = ", ".join([*([found[words + changed]] if words + changed in found else []), part])
+    return found
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
