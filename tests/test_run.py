@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from bnrepro import data, tables
+from bnrepro import checkpoint, data, tables
 from bnrepro import run as running
 from bnrepro.config import RunConfig
 from bnrepro.data import Dataset
@@ -73,6 +73,17 @@ def test_so_does_one_of_another_step(settings: list[str], small: Make, tmp_path:
     config = small(*settings)
     interrupted(config, 12)
     assert run(config).metrics.read_bytes() == undisturbed.metrics.read_bytes()
+
+
+def test_a_run_goes_on_from_any_step(small: Make) -> None:
+    """At the paper's size there are 31 million, more than float32 can count."""
+    config = small("network=mlp", "steps=31000002", "probes.activation_steps=0", "runtime.checkpoint_every=5")
+    record, state = interrupted(config, 12), initial(config, load_data(config), CPU)
+    begun = checkpoint.restore(record.checkpoint, state)
+    assert begun
+    state.step = 31_000_001
+    checkpoint.save(record.checkpoint, state, begun)
+    assert run(config).status["step"] == 31_000_002
 
 
 def test_a_finished_run_is_not_run_again(small: Make, capsys: pytest.CaptureFixture[str]) -> None:

@@ -194,7 +194,7 @@ def _begin(
 
 def _check_agreed(record: Record, state: State, device: torch.device) -> None:
     """Refuse processes that would go on from different steps: each read a checkpoint of its own machine."""
-    mean = torch.tensor([float(state.step)], device=device)
+    mean = torch.tensor([state.step], dtype=torch.float64, device=device)  # float32 ends at 17 million
     distributed.mean_([mean])
     if distributed.any_says(bool(mean.item() != state.step), device):
         raise BadInput(

@@ -14,7 +14,7 @@ from bnrepro.files import cannot_write
 
 
 def fetch(
-    root: Path, seconds: float, download: Callable[[Path], None], check: Callable[[Path], None], todo: str
+    root: Path, seconds: float, download: Callable[[Path], None], check: Callable[[Path], object], todo: str
 ) -> None:
     """Let ``download`` fill a folder, ``check`` it, and move what is in it into ``root``.
 
@@ -72,7 +72,7 @@ def _quietly(download: Callable[[Path], None], aside: Path, seconds: float, said
         try:
             download(aside)
             said.send("")
-        except (RuntimeError, OSError) as error:
+        except Exception as error:  # whatever unpacking a damaged file raises
             said.send(" ".join(str(error).split()) or type(error).__name__)
 
 

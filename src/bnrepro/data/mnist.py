@@ -43,11 +43,7 @@ def fetch(root: Path, seconds: float) -> None:
     Raises:
         BadInput: no mirror answered with MNIST's files within ``seconds``.
     """
-    fetching.fetch(root, seconds, _download, _check, where_to_put_mnist(root))
-
-
-def _check(aside: Path) -> None:
-    check_mnist(aside)
+    fetching.fetch(root, seconds, _download, check_mnist, where_to_put_mnist(root))
 
 
 def _download(root: Path) -> None:

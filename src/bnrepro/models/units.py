@@ -105,9 +105,9 @@ class LocalResponseNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (B, maps, H, W)."""
-        narrow = x.dtype in (torch.float16, torch.bfloat16)  # then in float32: what it adds to 1 is small
-        with torch.autocast(x.device.type, enabled=False) if narrow else nullcontext():
-            y: Tensor = _LocalResponse.apply(widened(x), self.band)
+        wide = widened(x)  # what it adds to 1 is small
+        with nullcontext() if wide is x else torch.autocast(x.device.type, enabled=False):
+            y: Tensor = _LocalResponse.apply(wide, self.band)
         return y
 
 

@@ -1,6 +1,6 @@
 """One step of plain gradient descent for the network of Sec. 4.1, its forward and backward pass written out.
 
-autograd does the same in about half as much time again, and is the oracle: tests/models/test_written_out.py. What is
+autograd does the same in about a third more time, and is the oracle: tests/models/test_written_out.py. What is
 saved: values are overwritten where nobody needs them again, and the product that makes a weight's gradient adds it to
 the weight as it goes. Names are the paper's: u and z are a layer's input and output, x = W u + b, ``d_x`` is ∂ℓ/∂x.
 """

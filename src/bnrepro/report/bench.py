@@ -32,9 +32,8 @@ def bench(results: Path) -> dict[str, Any] | None:
     if not (results / BENCH).exists():
         return None
     table = read(results / BENCH)
-    measured = [(*figure, name) for name, figure in FIGURES.items()]
     figures = []
-    for draw, caption, name in measured:
+    for name, (draw, caption) in FIGURES.items():
         figure = draw(table)
         if figure is None:
             continue
