@@ -1,5 +1,7 @@
 """The tables of Figure 1 and of the studies of Sections 2 and 3."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -23,7 +25,8 @@ def first_evaluation(network: str, curve: pd.Series) -> int | None:
     if bend <= begin:
         return None
     places: list[int] = [*range(bend - most, min(bend - least, begin), 50), begin]
-    distances = [rms_to_paper(network, curve.to_frame(), place)[0] for place in places]
+    alone = curve.to_frame("accuracy")
+    distances = [rms_to_paper(network, alone, place)[0] for place in places]
     return places[int(np.argmin(distances))]
 
 
@@ -48,17 +51,17 @@ def rms_to_paper(network: str, curves: pd.DataFrame, first: int | None = None) -
 
 
 def _joined(printed: pd.DataFrame, curves: pd.DataFrame, evaluations: list[float]) -> Floats:
-    joined = {column: np.interp(evaluations, curves.index, curves[column]) for column in curves}
-    return _rms(printed, pd.DataFrame(joined, index=evaluations))
+    joined = [np.interp(evaluations, curves.index, accuracy) for accuracy in curves.to_numpy().T]
+    return _rms(printed, evaluations, joined)
 
 
 def rms_point_by_point(network: str, curves: pd.DataFrame) -> Floats:
     """Return the distance of ``curves`` as they are, though the print joins evaluations 4,000 steps apart."""
-    return _rms(_printed(network), curves)
+    return _rms(_printed(network), list(curves.index), curves.to_numpy().T)
 
 
-def _rms(printed: pd.DataFrame, curves: pd.DataFrame) -> Floats:
-    ours = np.stack([np.interp(printed["step"], curves.index, curves[seed]) for seed in curves])
+def _rms(printed: pd.DataFrame, steps: Sequence[float], accuracies: Iterable[Floats]) -> Floats:
+    ours = np.stack([np.interp(printed["step"], steps, accuracy) for accuracy in accuracies])
     distances: Floats = np.sqrt(np.mean((ours - printed["test_accuracy"].to_numpy()) ** 2, axis=1))
     return distances
 
