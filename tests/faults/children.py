@@ -9,7 +9,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 FORK = multiprocessing.get_context("forkserver")
-FORK.set_forkserver_preload(["bnrepro.run", "bnrepro.compose", "bnrepro.cli", "sklearn.datasets"])
+FORK.set_forkserver_preload(
+    [
+        *("bnrepro.run", "bnrepro.compose", "bnrepro.cli"),
+        *("torch._dynamo", "sklearn.datasets", "sklearn.metrics", "pyarrow.parquet"),  # which are imported late
+    ]
+)
 SMALL = ["scale=smoke", "data=digits", "runtime.device=cpu"]
 
 
