@@ -17,7 +17,7 @@ from bnrepro.config import (
     TorchvisionConfig,
     TrainingConfig,
 )
-from bnrepro.data import shapes, tree, tree_sources
+from bnrepro.data import decoding, shapes, tree, tree_sources
 from bnrepro.data.loading import check_crop
 from bnrepro.errors import BadInput
 from bnrepro.models.counting import Counts, count
@@ -135,6 +135,6 @@ def _of_tree(folder: Path, train: str, test: str) -> tuple[int, int]:
     """Return the side of the first image of a tree that can be opened, and the number of classes."""
     found = tree.scan(folder, train, test)
     for path in found.train.paths:
-        if size := tree.size_of(path):  # what becomes of a damaged image is decided where all are decoded
+        if size := decoding.size_of(path):  # what becomes of a damaged image is decided where all are decoded
             return size[0], len(found.classes)
     raise BadInput(f"{folder}: no image of {train} can be opened; put images there that torchvision reads")

@@ -76,7 +76,7 @@ def test_images_are_decoded_once_and_again_when_the_source_changes(root: Path, m
     first = data.load(config(), root)
     cached = only_cache(root)
     with monkeypatch.context() as patch:
-        patch.setattr(data.loading.tree, "decode", None)  # would fail if it were called
+        patch.setattr(data.loading.decoding, "decode", None)  # would fail if it were called
         assert data.load(config(), root).sha256 == first.sha256
     save(root / "tree/train/cat/1.png", 77)
     os.utime(root / "tree/train/cat/1.png", ns=(1, 1))
@@ -112,7 +112,7 @@ def test_what_is_decoded_is_what_numpy_would_save(root: Path, tmp_path: Path) ->
 
 def test_at_a_damaged_image_the_others_are_not_decoded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = []
-    original = data.loading.tree._decode
+    original = data.loading.decoding._decode
 
     def watched(path: Path, into: np.ndarray, scale: bool) -> str:
         decoded.append(path)
@@ -122,7 +122,7 @@ def test_at_a_damaged_image_the_others_are_not_decoded(root: Path, monkeypatch: 
     for i in range(200):
         save(root / f"tree/train/dog/{i}.png", 100)
     (root / "tree/train/cat/1.png").write_bytes(b"not an image")
-    monkeypatch.setattr(data.loading.tree, "_decode", watched)
+    monkeypatch.setattr(data.loading.decoding, "_decode", watched)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     with pytest.raises(BadInput, match=r"cat/1.png does not decode"):
         data.load(config(), root)

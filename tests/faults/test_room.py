@@ -10,6 +10,7 @@ from typing import Any
 import children
 import pytest
 import torch
+from PIL import Image
 
 from bnrepro import checkpoint, data
 from bnrepro.compose import load
@@ -62,6 +63,33 @@ def test_a_full_disk_loses_nothing(room: int, small_disk: Path, tmp_path: Path) 
     assert record.metrics.read_bytes() == undisturbed.metrics.read_bytes()
     theirs = stored_state(undisturbed)
     assert all(torch.equal(value, theirs[name]) for name, value in stored_state(record).items())
+
+
+def draw_a_tree(root: Path) -> list[str]:
+    """Draw small files of which decoded images are made that take 7.5 MB; return the overrides for a step on them."""
+    for split, count in (("train", 60), ("test", 20)):
+        for name, colour in (("cat", "red"), ("dog", "blue")):
+            folder = root / "tree" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.new("RGB", (125, 125), colour).save(folder / f"{number}.png")
+    images = ["network=bn_x5", "model.width=0.125", "data=image_folder", "data.folder=tree", "data.test=test"]
+    return [*images, f"data_root={root}", "augment.crop=32", "batch_size=4", "steps=1", "norm.population_batches=1"]
+
+
+def test_on_a_full_disk_no_image_is_decoded(small_disk: Path, tmp_path: Path) -> None:
+    """The cache is a mapped file: a write into a page that has no room would end the process by SIGBUS."""
+    overrides = [*draw_a_tree(small_disk), f"runs_root={tmp_path / 'runs'}"]
+    code, said = children.finish(children.train, tmp_path / "said", *overrides)
+    assert code == 2, said
+    assert len(said.splitlines()) == 1
+    assert said.startswith(f"error: {small_disk / '.cache'}")
+    assert "cannot be written (No space left on device), it takes 5,494 KiB" in said
+    assert [path.name for path in (small_disk / ".cache").iterdir() if path.is_dir()] == []
+    assert not (tmp_path / "runs").exists()
+    subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
+    code, said = children.finish(children.train, tmp_path / "again", *overrides)
+    assert code == 0, said
 
 
 def test_a_read_only_disk_is_said(small_disk: Path, tmp_path: Path) -> None:

@@ -60,7 +60,9 @@ def cached(root: Path, name: str, source: str, digest: str, build: Callable[[Pat
             _write(folder, source, build)
             held = _read(folder)
     except OSError as error:
-        raise BadInput(f"{folder} cannot be written ({error.strerror}); free space there or set data_root=") from error
+        raise BadInput(
+            f"{folder} cannot be written ({error.strerror or error}); free space there or set data_root="
+        ) from error
     if held is None:
         raise BadInput(f"{folder} is damaged as soon as it is written: the disk is not to be trusted")
     for old in folder.parent.glob(f"{name}-*/"):

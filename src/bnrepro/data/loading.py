@@ -20,7 +20,7 @@ from bnrepro.config import (
     ShapesConfig,
     TorchvisionConfig,
 )
-from bnrepro.data import cifar, digits, mnist, shapes, tree, tree_sources
+from bnrepro.data import cifar, decoding, digits, mnist, shapes, tree, tree_sources
 from bnrepro.data.augment import centre
 from bnrepro.data.cache import cached
 from bnrepro.data.dataset import Dataset, Examples
@@ -123,7 +123,7 @@ def _tree(config: ImageFolderConfig, root: Path) -> Source:
         sides = set()
         for name, split in (("train", found.train), ("test", found.test)):
             path = aside / f"{name}.images.npy"
-            labels = tree.decode(split, path, config.size, config.damaged, threads=os.cpu_count() or 1)
+            labels = decoding.decode(split, path, config.size, config.damaged, threads=os.cpu_count() or 1)
             np.save(aside / f"{name}.labels.npy", labels, allow_pickle=False)
             sides.add(np.load(path, mmap_mode="r").shape[1:])
         if len(sides) > 1:
