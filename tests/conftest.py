@@ -1,5 +1,6 @@
 """Small runs on embedded data, one thread, everything under a temporary folder."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 from bnrepro.compose import load
 from bnrepro.config import RunConfig
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores
 
 Make = Callable[..., RunConfig]
 

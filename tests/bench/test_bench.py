@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bnrepro import data, report, results
-from bnrepro.bench import command, floors, inception, mnist, peers, rows
+from bnrepro.bench import command, floors, inception, memory, mnist, peers, rows
 from bnrepro.bench.rounds import Variant, best_threads, take_turns
 from bnrepro.compose import load
 from bnrepro.errors import BadInput
@@ -169,11 +169,25 @@ def of_speeds() -> pd.DataFrame:
 
 def of_growth() -> pd.DataFrame:
     speeds = {"1 replicas": 1.0, "2 replicas": 1.9, "4 replicas": 2.0, "8 replicas": 1.5}
-    return pd.concat([rows.value("a network over replicas", name, "steps/s", speed) for name, speed in speeds.items()])
+    case, config = "a network over replicas", load(["network=mlp", "seeds=[0,1]"])
+    return pd.concat([rows.value(case, name, "steps/s", speed, config) for name, speed in speeds.items()])
 
 
-@pytest.mark.parametrize("table", [of_speeds(), of_growth(), rows.seconds("start-up", "one step", [1.0], 5.0)])
-def test_each_part_alone_is_shown(table: pd.DataFrame, tmp_path: Path) -> None:
+def of_memory() -> pd.DataFrame:
+    units = ("steps/s", "MiB, computed", "MiB, measured")
+    return pd.concat([of_growth().assign(unit=unit) for unit in units], ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("table", "figures"),
+    [
+        (of_speeds(), ["bench_speeds"]),
+        (of_growth(), ["bench_growth"]),
+        (of_memory(), ["bench_growth", "bench_memory"]),
+        (rows.seconds("start-up", "one step", [1.0], 5.0), []),
+    ],
+)
+def test_each_part_alone_is_shown(table: pd.DataFrame, figures: list[str], tmp_path: Path) -> None:
     versions = {"versions": {"torch": "2"}, "cores": 2, "dirty": False}
     results.add_bench(tmp_path, "part", table.assign(device="x"), {"device": "x", "commit": "0" * 40, **versions})
     shown = report.bench.bench(tmp_path)
@@ -181,7 +195,25 @@ def test_each_part_alone_is_shown(table: pd.DataFrame, tmp_path: Path) -> None:
     assert len(shown["goals"]) + len(shown["others"]) + table["ratio_to_peer"].notna().sum() == len(table)
     expected = {"a network": "missed", "start-up": "met"}
     assert [row["met"] for row in shown["goals"]] == [expected[row["case"]] for row in shown["goals"]]
-    assert len(shown["figures"]) == (table["unit"].iloc[0] != "s")
+    assert [figure["path"] for figure in shown["figures"]] == [f"{name}.png" for name in figures]
+
+
+def test_what_is_counted_names_its_run() -> None:
+    assert of_growth()[["precision", "threads", "replicas"]].drop_duplicates().values.tolist() == [["float32", 1, 2]]
+
+
+@pytest.mark.skipif(not memory.can_be_measured("cpu"), reason="needs Linux")
+def test_the_memory_of_a_stack_is_that_of_its_parameters_and_values() -> None:
+    one, many = (load(["network=mlp", "data=digits", "runtime.device=cpu", f"seeds={[*range(n)]}"]) for n in (1, 100))
+    parameters = 64 * 100 + 2 * 100 * 100 + 100 * 10 + 310
+    values = 60 * (64 + 3 * 100 + 10)  # of a mini-batch, forward; as many go backward
+    assert 0.8 < memory.peak(many, one) / (100 * 4 * (parameters + 2 * values)) < 2
+
+
+@pytest.mark.slow
+def test_a_compiled_step_is_held_against_autograds() -> None:
+    """Needs a C++ compiler."""
+    mnist.check(of_digits("written_out"), of_digits("autograd"), compiled=True)
 
 
 def test_growth_saturates_where_it_is_within_a_twentieth_of_the_best() -> None:

@@ -1,6 +1,7 @@
 """How time and memory grow: with replicas and processes, with width, mini-batch and number of images.
 
-Memory is computed: parameters, gradients, the optimiser's state and what the backward pass needs, or the images.
+Memory is computed, as a dry run has it: parameters, gradients, the optimiser's state and what the backward pass needs,
+or the images; and measured (memory.py).
 """
 
 import multiprocessing
@@ -14,7 +15,7 @@ import pandas as pd
 import torch
 
 from bnrepro import data
-from bnrepro.bench import inception, mnist, rows
+from bnrepro.bench import inception, memory, mnist, rows
 from bnrepro.bench.rounds import Variant, take_turns
 from bnrepro.compose import cores, load
 from bnrepro.config import RunConfig
@@ -29,6 +30,7 @@ REPLICAS = (1, 2, 4, 8, 16, 32, 64)
 WIDTHS = (0.125, 0.25, 0.5, 1.0)
 BATCHES = (8, 16, 32, 64, 128)
 IMAGES = (500, 5_000, 50_000)
+MIB = 2**20
 SECONDS = 1.5  # that processes train in a round, where their number is varied
 
 
@@ -65,10 +67,16 @@ def _over(case: str, configs: dict[str, RunConfig], unit: str) -> pd.DataFrame:
     dataset = _dataset(next(iter(configs.values())))
     variants = [_training(name, config, dataset) for name, config in configs.items()]
     measured = take_turns(variants, max(variant.units for variant in variants) * CALLS, ROUNDS)
-    memory = [
-        rows.value(case, name, "MiB, computed", cost_of(config).memory / 2**20) for name, config in configs.items()
-    ]
-    return pd.concat([rows.speeds(case, variants, measured, unit), *memory], ignore_index=True)
+    table = rows.speeds(case, variants, measured, unit)
+    return pd.concat([table, *(_memory(case, name, config, configs) for name, config in configs.items())])
+
+
+def _memory(case: str, name: str, config: RunConfig, configs: dict[str, RunConfig]) -> pd.DataFrame:
+    amounts: dict[str, float] = {"computed": cost_of(config).memory}
+    if memory.can_be_measured(config.runtime.device):
+        amounts["measured"] = memory.peak(config, next(iter(configs.values())))
+    of = [rows.value(case, name, f"MiB, {how}", amount / MIB, config) for how, amount in amounts.items()]
+    return pd.concat(of)
 
 
 def _over_images(config: RunConfig, device: str) -> pd.DataFrame:
@@ -79,20 +87,21 @@ def _over_images(config: RunConfig, device: str) -> pd.DataFrame:
     variants = [_training(f"{count:,} images", config, part) for count, part in parts.items()]
     case = "Inception network over images"
     measured = take_turns(variants, 10 * config.batch_size, ROUNDS)
-    memory = [
-        rows.value(case, f"{count:,} images", "MiB, computed", part.train.images.nbytes / 2**20)
+    held = [
+        rows.value(case, f"{count:,} images", "MiB, computed", part.train.images.nbytes / MIB, config)
         for count, part in parts.items()
     ]
     table = rows.speeds(case, variants, measured, "images/s and core")
-    return pd.concat([table, *memory], ignore_index=True)
+    return pd.concat([table, *held])
 
 
 def _over_processes(device: str) -> pd.DataFrame:
     """Train the stack in several processes at once, up to twice as many as there are cores."""
     case, unit = "MNIST network over processes", "model-steps/s of all"
     counts = [1] if device == "cuda" else [count for count in (1, 2, 4, 8, 16, 32) if count <= 2 * cores()]
-    pieces = [rows.measured(case, f"{count} processes", unit, _together(count, device)) for count in counts]
-    return pd.concat(pieces, ignore_index=True)
+    config = mnist.setting("mlp_bn", device)
+    pieces = [rows.measured(case, f"{count} processes", unit, _together(count, device), config) for count in counts]
+    return pd.concat(pieces)
 
 
 def _together(count: int, device: str) -> pd.Series:

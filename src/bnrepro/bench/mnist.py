@@ -1,5 +1,6 @@
 """The network of Sec. 4.1: our stack beside a resident loop, two DataLoaders, and its matrix products alone."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from bnrepro.data import Dataset
 from bnrepro.state import State, initial
 from bnrepro.train import advance
 
+OURS, COMPILED = "ours", "ours, compiled"
 PER_IMAGE, TENSORS, RESIDENT = "DataLoader image by image", "DataLoader of tensors", "resident loop"
 FLOOR = "matrix products alone"
 REPLICAS = 10  # of Figure 1 at scale cpu
@@ -44,25 +46,54 @@ def _network(network: str, device: str) -> pd.DataFrame:
     config = setting(network, device)
     dataset = data.load(config.data, Path(config.data_root), config.augment.crop).to(torch.device(device))
     slow = setting(network, device, "runtime.step=autograd")
-    check(*(initial(one, dataset, torch.device(device)) for one in (config, slow)))
+    check(initial(config, dataset, torch.device(device)), initial(slow, dataset, torch.device(device)))
     variants = _variants(config, dataset, device)
+    compiling = _compiled(config, slow, dataset) if device == "cpu" else None
+    if compiling:
+        variants.append(compiling[0])
     variants, measured = best_threads(variants, take_turns(variants, WORK))
     case = f"MNIST network {'with' if network == 'mlp_bn' else 'without'} BN"
     table = rows.speeds(case, variants, measured, "model-steps/s and core", peer=PER_IMAGE, floor=FLOOR)
     goals = [
-        rows.goal(case, f"ours ÷ {name}", measured["ours"] / measured[name], least)
+        rows.goal(case, f"ours ÷ {name}", measured[OURS] / measured[name], least)
         for name, least in GOALS[device].items()
     ]
-    return pd.concat([table, *goals], ignore_index=True)
+    taken = [rows.seconds(case, "compiling ours", [compiling[1]])] if compiling else []
+    return pd.concat([table, *goals, *taken], ignore_index=True)
 
 
-def check(fast: State, by_autograd: State) -> None:
+def check(fast: State, by_autograd: State, compiled: bool = False) -> None:
     """Hold the step written out against autograd's, over the same mini-batches."""
     for state in (fast, by_autograd):
         in_double(state)
+    if compiled:
+        compile_step(fast)
+        advance(by_autograd, gradients=False)
+    for state in (fast, by_autograd):
         for _ in range(CHECKED):
             advance(state, gradients=False)
     require_same("the step written out", fast.model, by_autograd.model)
+
+
+def compile_step(state: State) -> float:
+    """Have the step written out compiled, doing one; return the seconds that it takes without what a cache kept."""
+    assert state.written_out
+    state.written_out = torch.compile(state.written_out, dynamic=False, options={"force_disable_caches": True})
+    began = time.perf_counter()
+    advance(state, gradients=False)
+    return time.perf_counter() - began
+
+
+def _compiled(config: RunConfig, slow: RunConfig, dataset: Dataset) -> tuple[Variant, float] | None:
+    """Return ours compiled, and the seconds that this takes; None, and a line, where there is no compiler."""
+    state, fast, by_autograd = (initial(one, dataset, torch.device("cpu")) for one in (config, config, slow))
+    try:
+        check(fast, by_autograd, compiled=True)
+        seconds = compile_step(state)
+    except torch._dynamo.exc.BackendCompilerFailed as error:
+        print(f"not compiled: {str(error).splitlines()[0]}", flush=True)
+        return None
+    return Variant(COMPILED, lambda: advance(state, gradients=False), REPLICAS, replicas=REPLICAS), seconds
 
 
 def _variants(config: RunConfig, dataset: Dataset, device: str) -> list[Variant]:
@@ -90,6 +121,6 @@ def _variants(config: RunConfig, dataset: Dataset, device: str) -> list[Variant]
         *(Variant(name, peer(source), 1) for name, source in sources.items()),
         *(Variant(f"{name}, two threads", peer(source), 1, threads=2) for name, source in sources.items()),
         Variant("ours by autograd", ours("runtime.step=autograd"), REPLICAS, replicas=REPLICAS),
-        Variant("ours", ours(), REPLICAS, replicas=REPLICAS),
+        Variant(OURS, ours(), REPLICAS, replicas=REPLICAS),
         Variant(FLOOR, matrix_products(widths, batch_size, REPLICAS, device), REPLICAS, replicas=REPLICAS),
     ]

@@ -37,7 +37,7 @@ def measure(images: str, device: str) -> pd.DataFrame:
         f"Inception network on {images}, bfloat16": inception.setting(images, device, "runtime.precision=bfloat16"),
     }
     pieces = [
-        rows.value(f"where a step's time goes: {case}", kind, "share", share)
+        rows.value(f"where a step's time goes: {case}", kind, "share", share, config)
         for case, config in configs.items()
         for kind, share in _shares(config).items()
     ]

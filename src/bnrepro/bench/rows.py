@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from bnrepro.bench.rounds import Variant
+from bnrepro.config import RunConfig
 
 COLUMNS = [
     *("case", "variant", "device", "precision", "threads", "replicas", "unit", "median", "low", "high"),
@@ -47,14 +48,17 @@ def seconds(case: str, variant: str, taken: list[float], at_most: float | None =
     return pd.DataFrame([row], columns=COLUMNS)
 
 
-def measured(case: str, variant: str, unit: str, values: pd.Series) -> pd.DataFrame:
-    """Return the row of something without a peer, one value a round."""
-    return pd.DataFrame([_row(case, variant, unit, values)], columns=COLUMNS)
+def measured(case: str, variant: str, unit: str, values: pd.Series, config: RunConfig | None = None) -> pd.DataFrame:
+    """Return the row of something without a peer, one value a round; of training, the run is ``config``."""
+    row = _row(case, variant, unit, values)
+    if config:
+        row |= {"precision": config.runtime.precision, "threads": 1, "replicas": len(config.replicas)}
+    return pd.DataFrame([row], columns=COLUMNS)
 
 
-def value(case: str, variant: str, unit: str, amount: float) -> pd.DataFrame:
-    """Return the row of something that is counted, such as memory."""
-    return measured(case, variant, unit, pd.Series([amount]))
+def value(case: str, variant: str, unit: str, amount: float, config: RunConfig) -> pd.DataFrame:
+    """Return the row of something that was measured once, or counted, such as memory."""
+    return measured(case, variant, unit, pd.Series([amount]), config)
 
 
 def _row(case: str, variant: str, unit: str, values: pd.Series) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Whole commands: Figure 1 from command to figure, the time to a first step, and the reading of data."""
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,15 +19,16 @@ from bnrepro.errors import BadInput
 from bnrepro.state import initial
 from bnrepro.train import advance
 
-SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPTS, RESULTS = ROOT / "scripts", ROOT / "results"
 FIGURE_1, START_UP = 180.0, 5.0  # seconds at most
 STARTS = 5
-DECODED = 3  # times
+DECODED = REPORTS = 3  # times
 
 
 def measure(images: str, device: str) -> pd.DataFrame:
     """Return the rows of whole commands and of reading data."""
-    pieces = [_start_up(device), _figure_1(), _waiting(images, device), _decoding(images)]
+    pieces = [_start_up(device), _figure_1(), _report(), _waiting(images, device), _decoding(images)]
     return pd.concat(pieces, ignore_index=True)
 
 
@@ -62,6 +64,20 @@ def _figure_1() -> pd.DataFrame:
     return rows.seconds("Figure 1, five seeds", "from the command to the figures", [taken], FIGURE_1)
 
 
+def _report() -> pd.DataFrame:
+    """Time the report of the committed tables, and the imports that it cannot do without."""
+    taken: dict[str, list[float]] = {"pandas, SciPy and Matplotlib imported": [], "from the tables to the pages": []}
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "results"
+        shutil.copytree(RESULTS, target)
+        for _ in range(REPORTS):
+            imports = _seconds([sys.executable, "-c", "import pandas, scipy.stats, matplotlib.figure"])
+            report = _seconds([sys.executable, str(SCRIPTS / "report.py"), "--results", str(target)])
+            for name, seconds in zip(taken, (imports, report), strict=True):
+                taken[name].append(seconds)
+    return pd.concat([rows.seconds("make report", name, times) for name, times in taken.items()])
+
+
 def _waiting(images: str, device: str) -> pd.DataFrame:
     """Time the making of mini-batches, for which training waits, as a share of a step."""
     config = inception.setting(images, device)
@@ -70,7 +86,7 @@ def _waiting(images: str, device: str) -> pd.DataFrame:
     variants = [Variant("step", lambda: advance(state), 1), Variant("mini-batch", state.sampler.next, 1)]
     measured = take_turns(variants, 10)
     share = measured["step"] / measured["mini-batch"]
-    return rows.measured("Inception network's data", "time for mini-batches", "share of a step", share)
+    return rows.measured("Inception network's data", "time for mini-batches", "share of a step", share, config)
 
 
 def _decoding(images: str) -> pd.DataFrame:

@@ -24,6 +24,12 @@ FIGURES = {
         "of a mini-batch, share what a step costs however small it is (see where a step's time goes); processes share "
         "the cores.",
     ),
+    "bench_memory": (
+        bench_figures.memory,
+        "The memory that training takes besides the images and the framework's own code: what a process was seen to "
+        "need at most, and what a dry run computes (parameters, gradients, the optimiser's state, what the backward "
+        "pass needs).",
+    ),
 }
 
 

@@ -1,5 +1,6 @@
 """How fast it is, drawn from results/bench.csv: speeds beside the peers' and the floor, and how they grow."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ from bnrepro.report.style import COLOURS, GREY, canvas, label
 
 OURS = COLOURS["mlp_bn"]
 PART = "mini-batches alone"  # of a step: thirty times as fast, which would hide the others
+MEMORY = "MiB"  # in the names of its units
 GROWING = " over "  # in the names of cases where something is varied
 NEAR_BEST = 0.95  # of the highest speed: where growth has saturated
 
@@ -42,7 +44,17 @@ def _bars(ax: Axes, rows: pd.DataFrame) -> None:
 
 def growth(table: pd.DataFrame) -> Figure | None:
     """Draw speed over what is varied, and from where on more of it gains nothing; None where nothing is."""
-    varied = table[table["case"].str.contains(GROWING) & ~table["unit"].str.startswith("MiB")]
+    return _panels(table[~table["unit"].str.startswith(MEMORY)], _speed)
+
+
+def memory(table: pd.DataFrame) -> Figure | None:
+    """Draw the memory that is measured, and that is computed, over what is varied; None where nothing is measured."""
+    measured = table.loc[table["unit"] == f"{MEMORY}, measured", "case"]
+    return _panels(table[table["case"].isin(measured) & table["unit"].str.startswith(MEMORY)], _memory)
+
+
+def _panels(table: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None]) -> Figure | None:
+    varied = table[table["case"].str.contains(GROWING)]
     if varied.empty:
         return None
     cases = list(varied["case"].unique())
@@ -51,22 +63,34 @@ def growth(table: pd.DataFrame) -> Figure | None:
     grid = figure.subplots(-(-len(cases) // 2), 2, squeeze=False).ravel()
     for ax, case in zip(grid, cases, strict=False):
         rows = varied[varied["case"] == case]
-        x = amounts(rows)
-        ends = [rows["median"] - rows["low"], rows["high"] - rows["median"]]
-        ax.errorbar(x, rows["median"], ends, fmt="o-", color=OURS, markersize=3.5, linewidth=1.2)
-        if (point := saturates(rows)) is not None:
-            ax.axvline(point, color=GREY, linewidth=0.8, linestyle=":")
+        draw(ax, rows)
+        x = sorted(set(amounts(rows)))
         ax.set_xscale("log")
         ax.set_xticks(x, [f"{value:g}" for value in x], fontsize=7.5)
         ax.minorticks_off()
-        ax.set_ylim(0)
         ax.spines[["top", "right"]].set_visible(False)
         ax.tick_params(labelsize=7.5)
         network, _, what = case.partition(GROWING)
-        label(ax, network, what, rows["unit"].iloc[0])
+        label(ax, network, what, rows["unit"].iloc[0].partition(",")[0])
     for ax in grid[len(cases) :]:
         ax.remove()
     return figure
+
+
+def _speed(ax: Axes, rows: pd.DataFrame) -> None:
+    ends = [rows["median"] - rows["low"], rows["high"] - rows["median"]]
+    ax.errorbar(amounts(rows), rows["median"], ends, fmt="o-", color=OURS, markersize=3.5, linewidth=1.2)
+    if (point := saturates(rows)) is not None:
+        ax.axvline(point, color=GREY, linewidth=0.8, linestyle=":")
+    ax.set_ylim(0)
+
+
+def _memory(ax: Axes, rows: pd.DataFrame) -> None:
+    for how, colour, style in (("measured", OURS, "o-"), ("computed", GREY, "s--")):
+        of = rows[rows["unit"] == f"{MEMORY}, {how}"]
+        ax.plot(amounts(of), of["median"], style, color=colour, markersize=3.5, linewidth=1.2, label=how)
+    ax.set_yscale("log")
+    ax.legend(fontsize=7.5, frameon=False)
 
 
 def amounts(rows: pd.DataFrame) -> list[float]:
