@@ -10,13 +10,13 @@ from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from shutil import which
 from subprocess import CalledProcessError
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -56,7 +56,8 @@ def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
         code, why, value = _run(task, composed)
         codes.append(code)
         if code:
-            missing.append(f"  {' '.join(HydraConfig.get().overrides.task)}: {why}")
+            typed: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)  # ${...} as typed
+            missing.append(f"  {' '.join(typed)}: {why}")
         return value
 
     try:
