@@ -4,12 +4,12 @@ Memory is computed, as a dry run has it: parameters, gradients, the optimiser's 
 or the images; and measured (memory.py).
 """
 
-import multiprocessing
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing.queues import Queue
-from multiprocessing.synchronize import Barrier
+from multiprocessing import get_context
 from pathlib import Path
+from threading import Barrier
 
 import pandas as pd
 import torch
@@ -106,26 +106,25 @@ def _over_processes(device: str) -> pd.DataFrame:
 
 def _together(count: int, device: str) -> pd.Series:
     """Return the speed of ``count`` processes together, a value a round: all work through the same seconds."""
-    context = multiprocessing.get_context("spawn")
-    done, start = context.Queue(), context.Barrier(count)
-    processes = [context.Process(target=_train_for_a_while, args=(device, start, done)) for _ in range(count)]
-    for process in processes:
-        process.start()
-    seen = pd.DataFrame([done.get() for _ in range(count * ROUNDS)], columns=["round", "steps"])
-    for process in processes:
-        process.join()
-    return seen.groupby("round")["steps"].sum() / SECONDS
+    context = get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(count, context) as processes:
+        start = manager.Barrier(count)
+        steps = pd.DataFrame(processes.map(_train_for_a_while, [device] * count, [start] * count))
+    return steps.sum() / SECONDS  # a row was a process, a column a round
 
 
-def _train_for_a_while(device: str, start: Barrier, done: "Queue[tuple[int, int]]") -> None:
+def _train_for_a_while(device: str, start: Barrier) -> list[int]:
+    """Return the model-steps that this process does in each round, which all ``start`` together."""
     set_up_torch(1)
     config = mnist.setting("mlp_bn", device)
     variant = _training("", config, _dataset(config))
-    for number in range(ROUNDS):
+    done = []
+    for _ in range(ROUNDS):
         variant.call()
         start.wait()
         steps, end = 0, time.perf_counter() + SECONDS
         while time.perf_counter() < end:
             variant.call()
             steps += variant.units
-        done.put((number, steps))
+        done.append(steps)
+    return done
