@@ -71,8 +71,8 @@ def test_a_job_that_must_go_resumes_in_its_folder(how: str, tmp_path: Path) -> N
         slurm("scancel", "--signal=USR2", number)  # what Slurm sends before the limit
     else:
         slurm("sbatch", "-p", "high", "--exclusive", "--wrap", "sleep 5", "-o", "/dev/null")
-    wait_for("a checkpoint", 120, record.checkpoint.exists)
-    assert record.status["status"] == "stopped"
+    wait_for("the run's end", 120, lambda: record.status["status"] == "stopped")
+    assert record.checkpoint.exists()
     step = record.status["step"]
     assert 0 < step < 20000
     said, _ = job.communicate(timeout=600)
