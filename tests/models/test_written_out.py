@@ -65,6 +65,24 @@ def test_thirty_steps_are_autograds(overrides: list[str], nonlinearity: str) -> 
         torch.testing.assert_close(ours.values, theirs.values)
 
 
+@pytest.mark.parametrize("network", ["mlp", "mlp_bn"])
+def test_the_same_replicas_diverge_at_any_rate(network: str) -> None:
+    """In single precision, where the rate must not multiply what goes on down the network."""
+    rates = "optim.rates=[1e-38,1e-30,1,100,1e10,1e15,1e20,1e25,1e30]"
+    config = settings(f"network={network}", rates, "seeds=[0,1]")
+    dataset = data.load(config.data, Path(config.data_root), config.augment.crop)
+    by_autograd = replace(config, runtime=replace(config.runtime, step="autograd"))
+    ours, theirs = initial(config, dataset, CPU), initial(by_autograd, dataset, CPU)
+    for _ in range(20):
+        advance(ours)
+        advance(theirs)
+    assert ours.diverged_at.tolist() == theirs.diverged_at.tolist()
+    for rate in (0, 1):  # from the same weights still, to rounding
+        for (name, layers), gradients in zip(ours.model.weights().items(), theirs.model.weights().values(), strict=True):
+            own, other = layers[0].grad[[rate, rate + 9]], gradients[0].grad[[rate, rate + 9]]  # type: ignore[index]
+            torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+
+
 def test_asking_for_gradients_changes_nothing() -> None:
     asked, unasked = both(settings("network=mlp_bn"))[0], both(settings("network=mlp_bn"))[0]
     for _ in range(5):

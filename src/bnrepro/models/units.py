@@ -1,7 +1,6 @@
 """What the convolutional networks are made of."""
 
 import math
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -105,9 +104,8 @@ class LocalResponseNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (B, maps, H, W)."""
-        wide = widened(x)  # what it adds to 1 is small
-        with nullcontext() if wide is x else torch.autocast(x.device.type, enabled=False):
-            y: Tensor = _LocalResponse.apply(wide, self.band)
+        with torch.autocast(x.device.type, enabled=False):  # what it adds to 1 is small
+            y: Tensor = _LocalResponse.apply(widened(x), self.band)
         return y
 
 

@@ -53,16 +53,14 @@ class WrittenOut:
             u.append(self.g(norm.forward(x) if norm else x))
         losses, d_x = cross_entropy(self.linears[-1].forward(u[-1]), labels.unsqueeze(2))
 
-        # all gradients that follow are linear in this one: the learning rate multiplies it, once for all of them
         rate = rates.view(-1, 1, 1)
-        d_x.mul_(rate)
         for depth in reversed(range(len(self.linears))):
-            self.weights[depth].grad = torch.bmm(u[depth].transpose(1, 2), d_x).div_(rate) if gradients else None
-            d_u = self.linears[depth].backward(u[depth], d_x, further=depth > 0)
+            self.weights[depth].grad = torch.bmm(u[depth].transpose(1, 2), d_x) if gradients else None
+            d_u = self.linears[depth].backward(u[depth], d_x, rate, further=depth > 0)
             if depth:
                 d_x = self.g_backward(d_u, u[depth])
                 norm = self.norms[depth - 1]
-                d_x = norm.backward(d_x) if norm else d_x
+                d_x = norm.backward(d_x, rate) if norm else d_x
         return losses
 
 
@@ -91,12 +89,13 @@ class Linear:
         """Return x."""
         return torch.bmm(u, self.weight) if self.bias is None else torch.baddbmm(self.bias, u, self.weight)
 
-    def backward(self, u: Tensor, d_x: Tensor, further: bool) -> Tensor:
-        """Descend along ``d_x``; return d_u where it goes ``further`` down."""
+    def backward(self, u: Tensor, d_x: Tensor, rate: Tensor, further: bool) -> Tensor:
+        """Descend along ``d_x``, which is overwritten, by ``rate`` (R, 1, 1); return d_u where it goes ``further``."""
         d_u = torch.bmm(d_x, self.weight.transpose(1, 2)) if further else d_x
-        self.weight.baddbmm_(u.transpose(1, 2), d_x, alpha=-1)
+        step = d_x.mul_(rate)
+        self.weight.baddbmm_(u.transpose(1, 2), step, alpha=-1)
         if self.bias is not None:
-            self.bias.sub_(d_x.sum(dim=1, keepdim=True))
+            self.bias.sub_(step.sum(dim=1, keepdim=True))
         return d_u
 
 
@@ -123,8 +122,8 @@ class Normalised:
         self.x_hat = centred.mul_(self.inverse_std)
         return torch.addcmul(self.beta, self.gamma, self.x_hat)
 
-    def backward(self, d_y: Tensor) -> Tensor:
-        """Descend along ``d_y``, which is overwritten; return d_x.
+    def backward(self, d_y: Tensor, rate: Tensor) -> Tensor:
+        """Descend along ``d_y``, which is overwritten, by ``rate`` (R, 1, 1); return d_x.
 
         The six equations of Sec. 3, the first four put into the others: with x̂ of mean 0,
         ``d_x = γ/√(σ² + ε) (d_y - d_β/m - x̂ d_γ/m)``.
@@ -137,6 +136,6 @@ class Normalised:
             .sub_(d_beta, alpha=1 / m)
             .mul_(self.gamma * self.inverse_std)
         )
-        self.gamma.sub_(d_gamma)
-        self.beta.sub_(d_beta)
+        self.gamma.sub_(d_gamma.mul_(rate))
+        self.beta.sub_(d_beta.mul_(rate))
         return d_x
