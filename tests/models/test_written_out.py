@@ -77,10 +77,10 @@ def test_the_same_replicas_diverge_at_any_rate(network: str) -> None:
         advance(ours)
         advance(theirs)
     assert ours.diverged_at.tolist() == theirs.diverged_at.tolist()
-    for rate in (0, 1):  # from the same weights still, to rounding
-        for (name, layers), gradients in zip(ours.model.weights().items(), theirs.model.weights().values(), strict=True):
-            own, other = layers[0].grad[[rate, rate + 9]], gradients[0].grad[[rate, rate + 9]]  # type: ignore[index]
-            torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+    for mine, other in zip(ours.model.parameters(), theirs.model.parameters(), strict=True):
+        if mine.grad is not None:  # of the two lowest rates: from the same weights still, to rounding
+            lowest = [0, 1, 9, 10]
+            torch.testing.assert_close(mine.grad[lowest], other.grad[lowest], rtol=1e-3, atol=1e-6)  # type: ignore[index]
 
 
 def test_asking_for_gradients_changes_nothing() -> None:

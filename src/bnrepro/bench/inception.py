@@ -1,17 +1,19 @@
 """An Inception network: ours beside the eager one behind a DataLoader, and its convolutions alone."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
 import pandas as pd
 import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
 from bnrepro import data
 from bnrepro.bench import peers, rows
 from bnrepro.bench.floors import convolutions
 from bnrepro.bench.rounds import Variant, best_threads, take_turns
-from bnrepro.bench.same import in_double, require_same
+from bnrepro.bench.same import change, distance, in_double, require_near, require_same, require_same_loss
 from bnrepro.compose import load
 from bnrepro.config import RunConfig
 from bnrepro.data import Dataset
@@ -22,6 +24,9 @@ from bnrepro.train import advance
 STEPS = 10  # in a round
 CHECKED = 5  # steps, before anything is timed
 PEER, RESIDENT, FLOOR = "DataLoader image by image", "eager, images resident and not distorted", "convolutions alone"
+WHAT = "the Inception network's step"
+SINGLE = 0.03  # that a step may be apart from another way to compute it in single precision
+AS_FAR = 1.2  # times as far from it in bfloat16 as the eager network's is
 GOALS = {  # ours over each of these, at least
     "cpu": {"float32": {PEER: 1.4, FLOOR: 0.55}, "bfloat16": {PEER: 1.8, FLOOR: 0.55}},
     "cuda": {"float32": {RESIDENT: 4.0}, "bfloat16": {RESIDENT: 4.0}},
@@ -46,9 +51,14 @@ def measure(images: str, device: str) -> pd.DataFrame:
 def _precision(images: str, device: str, precision: str) -> pd.DataFrame:
     config = setting(images, device, f"runtime.precision={precision}")
     dataset = data.load(config.data, Path(config.data_root), config.augment.crop).to(torch.device(device))
-    state = initial(config, dataset, torch.device(device))
+
+    def start() -> State:
+        return initial(config, dataset, torch.device(device))
+
+    state = start()
     if precision == "float32":
-        check(*(initial(config, dataset, torch.device(device)) for _ in range(2)))
+        check(start(), start())
+    check_as_timed(state, start, precision)
     variants = _variants(config, dataset, state)
     variants, measured = best_threads(variants, take_turns(variants, STEPS * config.batch_size))
     case = f"Inception network on {images}, {precision}"
@@ -61,7 +71,7 @@ def _precision(images: str, device: str, precision: str) -> pd.DataFrame:
 
 
 def _variants(config: RunConfig, dataset: Dataset, state: State) -> list[Variant]:
-    """Return ours, the peers with one thread and with two, and the floor."""
+    """Return ours and the peers, each with one thread and with two, and the floor."""
     device, batch_size, precision = config.runtime.device, config.batch_size, config.runtime.precision
     images, labels = dataset.train.images, dataset.train.labels
     network = state.model
@@ -86,6 +96,7 @@ def _variants(config: RunConfig, dataset: Dataset, state: State) -> list[Variant
     return [
         *(peer(threads, distorted) for distorted in (True, False) for threads in (1, 2)),
         Variant("ours", lambda: advance(state), batch_size, 1, 1, precision),
+        Variant("ours, two threads", lambda: advance(state), batch_size, 2, 1, precision),
         Variant("ours, mini-batches alone", state.sampler.next, batch_size, 1, 1, precision),
         Variant(FLOOR, floor, batch_size, 1, 1, precision),
     ]
@@ -94,20 +105,49 @@ def _variants(config: RunConfig, dataset: Dataset, state: State) -> list[Variant
 def check(ours: State, other: State) -> None:
     """Hold our step against the eager network's, which takes over ``other``'s weights and mini-batches."""
     in_double(ours)
-    assert isinstance(other.model, Inception)
-    theirs = peers.EagerInception(other.model).double()
-    settings = [
-        {key: group[key] for key in ("lr", "momentum", "weight_decay")} for group in ours.optimiser.param_groups
-    ]
-    parts = [[p for p in theirs.parameters() if (p.dim() > 1) == weights] for weights in (True, False)]
-    optimiser = torch.optim.SGD([{"params": part, **own} for part, own in zip(parts, settings, strict=True)])
-    assert ours.schedule
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, ours.schedule.gamma)
+    other.model.double()
+    theirs, step = _theirs(other)
     for _ in range(CHECKED):
         advance(ours)
+        require_same_loss(WHAT, ours.loss, step())
+    require_same(WHAT, ours.model, theirs)
+
+
+def check_as_timed(timed: State, start: Callable[[], State], precision: str) -> None:
+    """Hold a step of the state that is ``timed`` against the eager network's, which has the weights of ``start``.
+
+    In bfloat16 a step is far from that in single precision, for the network magnifies rounding. Ours must not be
+    farther than the eager network's.
+    """
+    reference, allowed = change(_theirs(start())), SINGLE
+    if precision == "bfloat16":
+        allowed = AS_FAR * distance(change(_theirs(start(), precision)), reference)
+    require_near(WHAT, change((timed.model, lambda: advance(timed))), reference, allowed)
+
+
+def _theirs(other: State, precision: str = "float32") -> tuple[nn.Module, Callable[[], Tensor]]:
+    """Return the eager network with ``other``'s weights, and what does a step on its mini-batches, giving the loss."""
+    groups = other.optimiser.param_groups
+    settings = [{key: group[key] for key in ("lr", "momentum", "weight_decay")} for group in groups]
+    assert isinstance(other.model, Inception)
+    dtype = other.model.output.weight.dtype
+    theirs = peers.EagerInception(other.model).to(dtype)
+    parts = [[p for p in theirs.parameters() if (p.dim() > 1) == weights] for weights in (True, False)]
+    optimiser = torch.optim.SGD([{"params": part, **own} for part, own in zip(parts, settings, strict=True)])
+    assert other.schedule
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, other.schedule.gamma)
+
+    def step() -> Tensor:
         batch = other.sampler.next()
+        images = batch.images[0].to(dtype)
         optimiser.zero_grad()
-        functional.cross_entropy(theirs(batch.images[0].double()), batch.labels[0]).backward()  # type: ignore[no-untyped-call]
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            logits = theirs(images)
+        logits = logits.float() if precision == "bfloat16" else logits
+        loss = functional.cross_entropy(logits, batch.labels[0])
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
-    require_same("the Inception network's step", ours.model, theirs.model)
+        return loss
+
+    return theirs.model, step

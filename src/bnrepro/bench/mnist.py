@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
@@ -12,10 +14,12 @@ from bnrepro import data
 from bnrepro.bench import peers, rows
 from bnrepro.bench.floors import matrix_products
 from bnrepro.bench.rounds import Variant, best_threads, take_turns
-from bnrepro.bench.same import in_double, require_same
+from bnrepro.bench.same import Trained, change, in_double, require_near, require_same, require_same_loss
 from bnrepro.compose import load
 from bnrepro.config import BatchNormConfig, MLPConfig, RunConfig
 from bnrepro.data import Dataset
+from bnrepro.errors import BadInput
+from bnrepro.run import set_up_torch
 from bnrepro.state import State, initial
 from bnrepro.train import advance
 
@@ -25,6 +29,7 @@ FLOOR = "matrix products alone"
 REPLICAS = 10  # of Figure 1 at scale cpu
 WORK = 300  # model-steps in a round
 CHECKED = 20  # steps
+SINGLE = 1e-3  # that a step may be apart from another way to compute it in single precision
 GOALS = {  # ours over each of these, at least
     "cpu": {RESIDENT: 1.9, TENSORS: 4.5, PER_IMAGE: 11.0, FLOOR: 0.65},
     "cuda": {PER_IMAGE: 50.0},
@@ -43,36 +48,58 @@ def measure(device: str) -> pd.DataFrame:
 
 
 def _network(network: str, device: str) -> pd.DataFrame:
-    config = setting(network, device)
+    config, slow = setting(network, device), setting(network, device, "runtime.step=autograd")
     dataset = data.load(config.data, Path(config.data_root), config.augment.crop).to(torch.device(device))
-    slow = setting(network, device, "runtime.step=autograd")
-    check(initial(config, dataset, torch.device(device)), initial(slow, dataset, torch.device(device)))
-    variants = _variants(config, dataset, device)
-    compiling = _compiled(config, slow, dataset) if device == "cpu" else None
-    if compiling:
-        variants.append(compiling[0])
-    variants, measured = best_threads(variants, take_turns(variants, WORK))
+
+    def start(of: RunConfig) -> State:
+        return initial(of, dataset, torch.device(device))
+
+    check(start(config), start(slow))
+    timed = start(config)
+    require_near("the step written out", change(_trained(timed)), change(_trained(start(slow))), SINGLE)
+    variants = _variants(config, dataset, device, timed)
     case = f"MNIST network {'with' if network == 'mlp_bn' else 'without'} BN"
+    compiling = pd.DataFrame(columns=rows.COLUMNS)
+    if device == "cpu" and (compiled := _compiled(start(config), start(slow))):
+        variants.append(compiled)
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            compiling = rows.seconds(case, "compiling ours", [process.submit(_seconds_to_compile, config).result()])
+    variants, measured = best_threads(variants, take_turns(variants, WORK))
     table = rows.speeds(case, variants, measured, "model-steps/s and core", peer=PER_IMAGE, floor=FLOOR)
     goals = [
-        rows.goal(case, f"ours ÷ {name}", measured[OURS] / measured[name], least)
+        rows.goal(case, f"{OURS} ÷ {name}", measured[OURS] / measured[name], least)
         for name, least in GOALS[device].items()
     ]
-    taken = [rows.seconds(case, "compiling ours", [compiling[1]])] if compiling else []
-    return pd.concat([table, *goals, *taken], ignore_index=True)
+    return pd.concat([table, *goals, compiling], ignore_index=True)
 
 
-def check(fast: State, by_autograd: State, compiled: bool = False) -> None:
+def check(fast: State, by_autograd: State) -> None:
     """Hold the step written out against autograd's, over the same mini-batches."""
+    assert fast.written_out
+    assert not by_autograd.written_out
     for state in (fast, by_autograd):
         in_double(state)
-    if compiled:
-        compile_step(fast)
+    for _ in range(CHECKED):
+        advance(fast, gradients=False)
         advance(by_autograd, gradients=False)
-    for state in (fast, by_autograd):
-        for _ in range(CHECKED):
-            advance(state, gradients=False)
+        require_same_loss("the step written out", fast.loss, by_autograd.loss)
     require_same("the step written out", fast.model, by_autograd.model)
+
+
+def _trained(state: State) -> Trained:
+    return state.model, lambda: advance(state, gradients=False)
+
+
+def _compiled(state: State, by_autograd: State) -> Variant | None:
+    """Return the step compiled, held against autograd's; None, and a line, where it cannot be or is something else."""
+    try:
+        compile_step(state)
+        advance(by_autograd, gradients=False)
+        require_near("the step compiled", change(_trained(state)), change(_trained(by_autograd)), SINGLE)
+    except (torch._dynamo.exc.BackendCompilerFailed, BadInput) as error:
+        print(f"not compiled: {str(error).splitlines()[0]}", flush=True)
+        return None
+    return Variant(COMPILED, lambda: advance(state, gradients=False), REPLICAS, replicas=REPLICAS)
 
 
 def compile_step(state: State) -> float:
@@ -84,20 +111,15 @@ def compile_step(state: State) -> float:
     return time.perf_counter() - began
 
 
-def _compiled(config: RunConfig, slow: RunConfig, dataset: Dataset) -> tuple[Variant, float] | None:
-    """Return ours compiled, and the seconds that this takes; None, and a line, where there is no compiler."""
-    state, fast, by_autograd = (initial(one, dataset, torch.device("cpu")) for one in (config, config, slow))
-    try:
-        check(fast, by_autograd, compiled=True)
-        seconds = compile_step(state)
-    except torch._dynamo.exc.BackendCompilerFailed as error:
-        print(f"not compiled: {str(error).splitlines()[0]}", flush=True)
-        return None
-    return Variant(COMPILED, lambda: advance(state, gradients=False), REPLICAS, replicas=REPLICAS), seconds
+def _seconds_to_compile(config: RunConfig) -> float:
+    """Time it in a process that has compiled nothing yet, as a run would be."""
+    set_up_torch(1)
+    dataset = data.load(config.data, Path(config.data_root), config.augment.crop)
+    return compile_step(initial(config, dataset, torch.device("cpu")))
 
 
-def _variants(config: RunConfig, dataset: Dataset, device: str) -> list[Variant]:
-    """Return ours, the peers with one thread and with two, and the floor."""
+def _variants(config: RunConfig, dataset: Dataset, device: str, timed: State) -> list[Variant]:
+    """Return ours, ``timed``, and the peers, each with one thread and with two, and the floor."""
     assert isinstance(config.model, MLPConfig)
     widths = [dataset.train.images.shape[1], *config.model.hidden, dataset.classes]
     images, labels, batch_size = dataset.train.inputs, dataset.train.labels, config.batch_size
@@ -113,14 +135,12 @@ def _variants(config: RunConfig, dataset: Dataset, device: str) -> list[Variant]
         model = peers.mlp(widths, isinstance(config.norm, BatchNormConfig)).to(device)
         return peers.stepping(model, torch.optim.SGD(model.parameters(), config.optim.lr), source())
 
-    def ours(*overrides: str) -> Callable[[], object]:
-        state = initial(setting(config.network, device, *overrides), dataset, torch.device(device))
-        return lambda: advance(state, gradients=False)
-
+    by_autograd = initial(setting(config.network, device, "runtime.step=autograd"), dataset, torch.device(device))
+    ours = {"ours by autograd": by_autograd, OURS: timed}
     return [
         *(Variant(name, peer(source), 1) for name, source in sources.items()),
         *(Variant(f"{name}, two threads", peer(source), 1, threads=2) for name, source in sources.items()),
-        Variant("ours by autograd", ours("runtime.step=autograd"), REPLICAS, replicas=REPLICAS),
-        Variant(OURS, ours(), REPLICAS, replicas=REPLICAS),
+        *(Variant(name, _trained(state)[1], REPLICAS, replicas=REPLICAS) for name, state in ours.items()),
+        Variant(f"{OURS}, two threads", _trained(timed)[1], REPLICAS, threads=2, replicas=REPLICAS),
         Variant(FLOOR, matrix_products(widths, batch_size, REPLICAS, device), REPLICAS, replicas=REPLICAS),
     ]

@@ -1,8 +1,11 @@
 """The gate before a stopwatch: a fast path that computes something else is not fast.
 
 Both paths train from the same weights on the same mini-batches, in double precision, for in single precision rounding
-grows with every step, in an Inception network a thousandfold. Then all parameters and moving averages are compared.
+grows with every step, in an Inception network a thousandfold. Then losses, all parameters and moving averages are
+compared; and what a single step changes in the precision that is timed.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +15,7 @@ from bnrepro.models import MLP, WrittenOut
 from bnrepro.state import State
 
 NEAR = 1e-7  # of a tensor's norm, after some steps
+Trained = tuple[nn.Module, Callable[[], object]]  # a network, and what does a step of it
 
 
 class InDouble(nn.Module):
@@ -43,19 +47,53 @@ def in_double(state: State) -> State:
 
 
 def require_same(what: str, ours: nn.Module, theirs: nn.Module) -> None:
-    """Compare the parameters and moving averages that two networks have by the same name.
+    """Compare the parameters and moving averages of two networks.
 
     Raises:
-        BadInput: one is not the same to rounding; the message names it.
+        BadInput: one is not the same to rounding, or not there; the message names it.
     """
-    reference = theirs.state_dict()
-    for name, value in ours.state_dict().items():
-        if name not in reference or not value.is_floating_point():
-            continue
-        apart = torch.linalg.vector_norm(value - reference[name].view(value.shape))
-        size = torch.linalg.vector_norm(reference[name])
-        if not apart <= NEAR * size:
-            raise BadInput(
-                f"{what}: {name} is {apart / size:.1e} of its size from what the framework's own step makes of it, "
-                f"allowed {NEAR:g}; nothing was timed"
-            )
+    own, reference = _numbers(ours), _numbers(theirs)
+    if own.keys() != reference.keys():
+        raise BadInput(f"{what}: only one of two networks has {min(own.keys() ^ reference.keys())}; nothing was timed")
+    for name, value in own.items():
+        require_near(f"{what}: {name}", value, reference[name].view(value.shape), NEAR)
+
+
+def require_same_loss(what: str, ours: Tensor, theirs: Tensor) -> None:
+    """Compare the losses of a step.
+
+    Raises:
+        BadInput: they are not the same to rounding.
+    """
+    require_near(f"{what}: the loss", ours.detach(), theirs.detach().view(ours.shape), NEAR)
+
+
+def change(trained: Trained) -> Tensor:
+    """Do a step; return what it changes in all parameters together, one after another."""
+    network, step = trained
+    before = [p.detach().clone() for p in network.parameters()]
+    step()
+    return torch.cat([(p.detach() - old).flatten() for p, old in zip(network.parameters(), before, strict=True)])
+
+
+def distance(ours: Tensor, theirs: Tensor) -> float:
+    """Return how far ``ours`` is from ``theirs``, in parts of its size."""
+    return float(torch.linalg.vector_norm(ours - theirs) / torch.linalg.vector_norm(theirs))
+
+
+def require_near(what: str, ours: Tensor, theirs: Tensor, allowed: float) -> None:
+    """Compare two results of one computation.
+
+    Raises:
+        BadInput: they are more than ``allowed`` apart, by :func:`distance`.
+    """
+    apart = distance(ours, theirs)
+    if not apart <= allowed and not torch.equal(ours, theirs):  # which may be 0
+        raise BadInput(
+            f"{what} is {apart:.1e} of its size from what the framework's own step makes of it, allowed {allowed:g}; "
+            "nothing was timed"
+        )
+
+
+def _numbers(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
