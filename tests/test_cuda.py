@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bnrepro import data
+from bnrepro.bench import same
 from bnrepro.compose import load
 from bnrepro.run import run, set_up_torch
 from bnrepro.state import initial
@@ -34,16 +35,19 @@ DIGITS = ["data=digits", "seeds=[0,1,2]"]
 )
 def test_first_losses_are_the_cpus(overrides: list[str]) -> None:
     set_up_torch(1)
-    losses = []
+    losses, changes = [], []
     for device in ("cpu", "cuda"):
         config = load([*overrides, "batch_size=16", f"runtime.device={device}"])
         dataset = data.load(config.data, Path(config.data_root), config.augment.crop).to(torch.device(device))
         state = initial(config, dataset, torch.device(device))
-        seen = []
-        for _ in range(3):
+        assert {t.device.type for t in (dataset.train.images, state.sampler.permutations)} == {device}
+        changes.append(same.change((state.model, lambda state=state: advance(state))).cpu())  # type: ignore[misc]
+        seen = [state.loss.cpu()]
+        for _ in range(2):
             advance(state)
             seen.append(state.loss.cpu())
         losses.append(torch.stack(seen))
+    assert same.distance(*changes) < (1.0 if "runtime.precision=bfloat16" in overrides else 0.1)
     torch.testing.assert_close(losses[0], losses[1], rtol=0.02, atol=0)
 
 

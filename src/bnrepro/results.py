@@ -12,6 +12,7 @@ results/
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from bnrepro.errors import BadInput
 from bnrepro.files import write_text
 from bnrepro.record import Record
 from bnrepro.tables import BENCH, MADE_BY, SUMS
+
+OF_BENCH = (BENCH, MADE_BY)
 
 
 def add(results: Path, experiment: str, records: list[Record], commands: list[str]) -> None:
@@ -52,11 +55,18 @@ def add(results: Path, experiment: str, records: list[Record], commands: list[st
 def add_bench(results: Path, part: str, table: pd.DataFrame, made_by: dict[str, Any]) -> None:
     """Write a part's rows into bench.csv, in the place of those that it had, and what measured them into bench.json.
 
+    Where these two are missing or were touched they are begun anew.
+
     Raises:
-        BadInput: a file of results is damaged.
+        BadInput: another file of results is damaged.
     """
-    check(results)
+    check(results, without=OF_BENCH)
     sums, path, beside = _sums(results), results / BENCH, results / MADE_BY
+    if any(not (results / name).is_file() or _sha256(results / name) != sums.get(name) for name in OF_BENCH):
+        if any((results / name).exists() for name in OF_BENCH):
+            print(f"{path} or {beside.name} is not what was made: both are begun anew", flush=True)
+        path.unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
     parts = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else {}
     cases = list(table["case"].unique())
     if path.exists():
@@ -89,8 +99,8 @@ def hold(results: Path, records: list[Record]) -> bool:
     return {record.folder.name for record in records} <= set(listed["run"])
 
 
-def check(results: Path) -> None:
-    """Check that every table is there and as it was made.
+def check(results: Path, without: Sequence[str] = ()) -> None:
+    """Check that every table is there and as it was made, ``without`` some.
 
     Raises:
         BadInput: one is not; the message names it.
@@ -101,12 +111,15 @@ def check(results: Path) -> None:
             raise BadInput(f"{path} is not in {results / SUMS}: restore that, or make both anew with make reproduce")
     for name, expected in sums.items():
         path = results / name
+        if name in without:
+            continue
+        again = f"restore it, or make it anew with make {'bench' if name in OF_BENCH else 'reproduce'}"
         if not path.is_file():
-            raise BadInput(f"{path} is missing; restore it, or make it anew with make reproduce")
+            raise BadInput(f"{path} is missing; {again}")
         if _sha256(path) != expected:
             raise BadInput(
                 f"{path} is not the table that was made: its SHA-256 is {_sha256(path)}, "
-                f"{results / SUMS} says {expected}; restore it, or make it anew with make reproduce"
+                f"{results / SUMS} says {expected}; {again}"
             )
 
 

@@ -1,16 +1,19 @@
 """The stopwatch, the floors, the peers and the gate, each against something that does not depend on them."""
 
+import itertools
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bnrepro import data, report, results
-from bnrepro.bench import command, floors, inception, memory, mnist, peers, rows
+from bnrepro.bench import command, floors, inception, memory, mnist, peers, profile, rows, same, whole
 from bnrepro.bench.rounds import Variant, best_threads, take_turns
 from bnrepro.compose import load
 from bnrepro.errors import BadInput
@@ -18,7 +21,10 @@ from bnrepro.models import Inception, written_out
 from bnrepro.norm import BatchNorm
 from bnrepro.report import bench_figures
 from bnrepro.state import State, initial
+from bnrepro.train import advance
 
+DIGITS = ["data=digits", "seeds=[0,1]", "runtime.device=cpu"]
+PRECISIONS = ("float32", "bfloat16")
 SHAPES = ["data=shapes", "data.train_images=200", "data.test_images=100", "runtime.device=cpu", "seeds=[0]"]
 CPU = torch.device("cpu")
 
@@ -56,7 +62,7 @@ def test_a_goal_is_met_by_the_median_of_the_ratios() -> None:
 
 
 def of_digits(step: str) -> State:
-    config = load(["network=mlp_bn", "data=digits", "seeds=[0,1]", "runtime.device=cpu", f"runtime.step={step}"])
+    config = load(["network=mlp_bn", *DIGITS, f"runtime.step={step}"])
     return initial(config, data.load(config.data, Path(config.data_root), 0), CPU)
 
 
@@ -98,6 +104,142 @@ def test_an_inception_step_that_differs_is_not_timed(momentum: float) -> None:
         patch.setattr(inception, "advance", wrong)
         with pytest.raises(BadInput, match="nothing was timed"):
             inception.check(ours, theirs)
+
+
+def test_a_loss_that_is_not_the_networks_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = written_out.cross_entropy
+    monkeypatch.setattr(written_out, "cross_entropy", lambda *given: (original(*given)[0] + 1e-5, original(*given)[1]))
+    with pytest.raises(BadInput, match="the loss is"):
+        mnist.check(of_digits("written_out"), of_digits("autograd"))
+
+
+def test_what_one_network_alone_has_is_seen() -> None:
+    one, other = nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2))
+    with pytest.raises(BadInput, match="only one of two networks has"):
+        same.require_same("a step", one, other)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("share", [1.0, 0.0])
+def test_a_step_is_held_against_the_peers_in_the_precision_that_is_timed(precision: str, share: float) -> None:
+    overrides = ["network=bn_baseline", *SHAPES, "model.width=0.125", "batch_size=8"]
+
+    def start(*more: str) -> State:
+        config = load([*overrides, *more])
+        return initial(config, data.load(config.data, Path(config.data_root), 0), CPU)
+
+    timed = start(f"runtime.precision={precision}")
+    for group in timed.optimiser.param_groups:
+        group["lr"] *= share
+    if share:
+        inception.check_as_timed(timed, start, precision)
+    else:
+        with pytest.raises(BadInput, match="nothing was timed"):
+            inception.check_as_timed(timed, start, precision)
+
+
+def refuse(*_: object) -> None:
+    raise BadInput("something else is computed")
+
+
+@pytest.mark.parametrize("gate", ["check", "require_near"])
+def test_nothing_is_timed_before_the_mnist_gates(gate: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mnist, "setting", lambda _, device, *more: load(["network=mlp_bn", *DIGITS, *more]))
+    monkeypatch.setattr(mnist, gate, refuse)
+    monkeypatch.setattr(mnist, "take_turns", None)  # would fail if it were called
+    with pytest.raises(BadInput, match="something else"):
+        mnist._network("mlp_bn", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("gate", "precision"), [("check", "float32"), *itertools.product(["check_as_timed"], PRECISIONS)]
+)
+def test_nothing_is_timed_before_the_inception_gates(
+    gate: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = [*SHAPES, "model.width=0.125"]
+    monkeypatch.setattr(inception, "setting", lambda *_: load(["network=bn_baseline", *few]))
+    monkeypatch.setattr(inception, gate, refuse)
+    monkeypatch.setattr(inception, "take_turns", None)
+    with pytest.raises(BadInput, match="something else"):
+        inception._precision("shapes", "cpu", precision)
+
+
+def test_the_mnist_peer_does_autograds_step() -> None:
+    state = of_digits("autograd")
+    widths = [64, *(linear.weight.shape[2] for linear in state.model.layers().values())]  # type: ignore[union-attr, operator]
+    peer = peers.mlp(widths, bn=True)
+    ours = [p[0] for p in state.model.parameters()]
+    linears = [module for module in peer if isinstance(module, nn.Linear)]
+    norms = [module for module in peer if isinstance(module, nn.BatchNorm1d)]
+    in_order = [*(linear.weight for linear in linears[:-1]), *(p for norm in norms for p in norm.parameters())]
+    in_order += [linears[-1].weight, linears[-1].bias]
+    assert len(in_order) == len(list(peer.parameters())) == len(ours)
+    with torch.no_grad():
+        for theirs, mine in zip(in_order, ours, strict=True):
+            theirs.copy_(mine.T if mine.dim() == 2 and theirs.dim() == 2 else mine.view(theirs.shape))
+    batch = of_digits("autograd").sampler.next()
+    step = peers.stepping(peer, torch.optim.SGD(peer.parameters(), 0.14), iter([(batch.images[0], batch.labels[0])]))
+    assert state.optimiser.param_groups[0]["lr"] == 0.14
+    step()
+    advance(state)
+    for theirs, mine in zip(in_order, ours, strict=True):
+        expected = mine.T if mine.dim() == 2 and theirs.dim() == 2 else mine.view(theirs.shape)
+        torch.testing.assert_close(theirs, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_without_a_compiler_the_rest_is_timed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> float:
+        raise torch._dynamo.exc.BackendCompilerFailed(lambda: None, RuntimeError("no working compiler"), None)
+
+    monkeypatch.setattr(mnist, "compile_step", fails)
+    assert mnist._compiled(of_digits("written_out"), of_digits("autograd")) is None
+    assert capsys.readouterr().out.startswith("not compiled: ")
+
+
+def test_ratios_are_of_the_same_round() -> None:
+    variants = [Variant(name, lambda: None, 1) for name in ("peer", "ours", "floor")]
+    measured = pd.DataFrame({"peer": [1.0, 2.0, 4.0], "ours": [3.0, 6.0, 12.0], "floor": [4.0, 8.0, 16.0]})
+    table = rows.speeds("case", variants, measured, "steps/s", peer="peer", floor="floor").set_index("variant")
+    assert table.loc["ours", ["median", "low", "high"]].tolist() == [6.0, 3.0, 12.0]
+    assert table.loc["ours", ["ratio_to_peer", "ratio_to_floor"]].tolist() == [3.0, 0.75]
+
+
+def test_shares_of_a_step_are_of_its_time() -> None:
+    def event(name: str, microseconds: float) -> SimpleNamespace:
+        return SimpleNamespace(key=name, self_cpu_time_total=microseconds)
+
+    events = [event("aten::bmm", 5e5), event("aten::mul_", 1e5), event("aten::tanh", 5e4), event("no operation", 1e6)]
+    shares = profile.shares_of(events, 1.0)
+    assert shares["matrix products"] == 0.5
+    assert shares["products, quotients and roots"] == 0.1
+    assert shares[profile.OTHERS] == 0.05
+    assert shares[profile.BETWEEN] == pytest.approx(0.35)
+
+
+def test_the_share_of_waiting_is_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inception, "setting", lambda *_: load(["network=bn_x5", *SHAPES, "model.width=0.125"]))
+    monkeypatch.setattr(whole, "take_turns", lambda *_: pd.DataFrame({"step": [10.0], "mini-batch": [200.0]}))
+    assert whole._waiting("shapes", "cpu")["median"].tolist() == [0.05]
+
+
+def test_what_is_damaged_of_the_bench_alone_is_begun_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made_by = {"device": "a processor", "commit": "0"}
+    table = rows.seconds("a", "x", [1.0]).assign(device="a processor")
+    for damage in ("touched", None):
+        results.add_bench(tmp_path, "one", table, made_by)
+        if damage:
+            (tmp_path / "bench.json").write_text(damage)
+        else:
+            (tmp_path / "bench.json").unlink()
+        with pytest.raises(BadInput, match="make it anew with make bench"):
+            results.check(tmp_path)
+        results.add_bench(tmp_path, "two", table, made_by)
+        results.check(tmp_path)
+        assert list(json.loads((tmp_path / "bench.json").read_text())) == ["two"]
+        assert "begun anew" in capsys.readouterr().out
 
 
 def test_the_floor_of_the_mnist_network_has_the_flops_of_its_step() -> None:
@@ -211,9 +353,11 @@ def test_the_memory_of_a_stack_is_that_of_its_parameters_and_values() -> None:
 
 
 @pytest.mark.slow
-def test_a_compiled_step_is_held_against_autograds() -> None:
+def test_a_compiled_step_is_held_against_autograds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Needs a C++ compiler."""
-    mnist.check(of_digits("written_out"), of_digits("autograd"), compiled=True)
+    assert mnist._compiled(of_digits("written_out"), of_digits("autograd"))
+    monkeypatch.setattr(mnist, "SINGLE", 0.0)
+    assert mnist._compiled(of_digits("written_out"), of_digits("autograd")) is None
 
 
 def test_growth_saturates_where_it_is_within_a_twentieth_of_the_best() -> None:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -21,10 +22,14 @@ MEASURES: dict[str, Callable[[str, str], pd.DataFrame]] = {
     "growth": growth.measure,
     "whole": whole.measure,
 }
+ON_MNIST = ("mnist", "profile", "growth", "whole")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what is asked for and write it; return the exit code (0, or 2 where something given was wrong)."""
+    """Measure what is asked for and write it; return the exit code.
+
+    It is 0, 1 where a process was killed, 2 where something given was wrong, 130 when interrupted.
+    """
     parser = argparse.ArgumentParser(description="Measure how fast it is; best on a machine that does nothing else.")
     parser.add_argument("--only", choices=list(MEASURES), help="measure one part; the others' rows stay")
     parser.add_argument("--images", help="default: cifar10, or cifar10_jpeg where it is there; else shapes")
@@ -35,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenExecutor:
+        print("error: a process that was measured was killed; its part is not in bench.csv", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted; the parts that were measured before are in bench.csv, this one is not", file=sys.stderr)
         return 130
@@ -49,17 +57,20 @@ def bench(parts: list[str], images: str | None, target: Path) -> None:
     """
     if not results.begun(target):
         raise BadInput(f"{target} holds no results yet, to which these would belong; run make reproduce")
-    results.check(target)
-    at_hand.handwritten("mnist")
+    results.check(target, without=results.OF_BENCH)  # which is made here
+    if set(parts) & set(ON_MNIST):
+        at_hand.handwritten("mnist")
     pictures, banner = at_hand.images(images, "cpu")
     if banner:
         banner.show()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     set_up_torch(1)
-    for part in parts:
-        print(f"measuring {part}", flush=True)
-        made_by = provenance(torch.device(device), "", 0)
-        table = MEASURES[part](pictures, device).assign(device=made_by["device"])
-        print(table[["case", "variant", "unit", "median", "low", "high", "met"]].to_string(), flush=True)
-        results.add_bench(target, part, table, made_by)
-    results.refresh(target)
+    try:
+        for part in parts:
+            print(f"measuring {part}", flush=True)
+            made_by = provenance(torch.device(device), "", 0)
+            table = MEASURES[part](pictures, device).assign(device=made_by["device"])
+            print(table[["case", "variant", "unit", "median", "low", "high", "met"]].to_string(), flush=True)
+            results.add_bench(target, part, table, made_by)
+    finally:
+        results.refresh(target)  # whatever ends it, the pages show what was measured

@@ -16,9 +16,10 @@ import torch
 
 from bnrepro import data
 from bnrepro.bench import inception, memory, mnist, rows
+from bnrepro.bench.floors import matrix_products
 from bnrepro.bench.rounds import Variant, take_turns
 from bnrepro.compose import cores, load
-from bnrepro.config import RunConfig
+from bnrepro.config import MLPConfig, RunConfig
 from bnrepro.data import Dataset
 from bnrepro.dry_run import cost_of
 from bnrepro.run import set_up_torch
@@ -42,9 +43,23 @@ def measure(images: str, device: str) -> pd.DataFrame:
         "mini-batch": {f"{size} images": inception.setting(images, device, f"batch_size={size}") for size in BATCHES},
     }
     pieces = [_over("MNIST network over replicas", stacks, "model-steps/s and core")]
+    pieces += [_products(device)]
     pieces += [_over(f"Inception network over {by}", of, "images/s and core") for by, of in networks.items()]
     pieces += [_over_images(inception.setting(images, device), device), _over_processes(device)]
     return pd.concat(pieces, ignore_index=True)
+
+
+def _products(device: str) -> pd.DataFrame:
+    """Do the matrix products of the same stacks alone: where these grow slower, so does the step."""
+    config = _stack(1, device)
+    assert isinstance(config.model, MLPConfig)
+    widths = [*_dataset(config).shape, *config.model.hidden, 10]
+    variants = [
+        Variant(f"{count} replicas", matrix_products(widths, config.batch_size, count, device), count, 1, count)
+        for count in REPLICAS
+    ]
+    measured = take_turns(variants, REPLICAS[-1] * CALLS, ROUNDS)
+    return rows.speeds("Its matrix products alone over replicas", variants, measured, "model-steps/s and core")
 
 
 def _stack(count: int, device: str) -> RunConfig:

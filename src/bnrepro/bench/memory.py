@@ -1,6 +1,7 @@
 """The memory that training takes, measured beside the memory that a dry run computes."""
 
 import ctypes
+import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,7 +31,7 @@ def peak(config: RunConfig, smallest: RunConfig) -> float:
 
 def can_be_measured(device: str) -> bool:
     """Say whether the system tells a process what it needed at most."""
-    return device == "cuda" or RESET.exists()
+    return device == "cuda" or os.access(RESET, os.W_OK)
 
 
 def _peak(config: RunConfig, smallest: RunConfig) -> float:

@@ -1,7 +1,9 @@
 """Where the time of a step goes: the shares of its operations, and what is left between them."""
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -13,7 +15,7 @@ from bnrepro.config import RunConfig
 from bnrepro.state import initial
 from bnrepro.train import advance
 
-STEPS, WARM_UP = 40, 5
+ROUNDS, STEPS, WARM_UP = 7, 20, 5
 KINDS = {  # by what the framework's name of an operation begins with
     "matrix products": ("aten::bmm", "aten::baddbmm", "aten::mm", "aten::addmm"),
     "convolutions": ("aten::mkldnn_convolution", "aten::convolution"),
@@ -22,8 +24,28 @@ KINDS = {  # by what the framework's name of an operation begins with
     "nonlinearities": ("aten::sigmoid", "aten::threshold_backward", "aten::clamp_min", "aten::relu"),
     "pooling": ("aten::avg_pool2d", "aten::max_pool2d"),
     "the optimiser": ("aten::_fused_sgd", "Optimizer."),
+    "copies and casts": ("aten::copy_", "aten::_to_copy", "aten::contiguous", "aten::clone"),
+    "new arrays and zeros": ("aten::empty", "aten::resize_", "aten::zero", "aten::fill_", "aten::ones"),
+    "sums over mini-batches and maps": ("aten::sum", "aten::mean"),
+    "concatenation, and adding gradients up": ("aten::cat", "aten::add"),
+    "products, quotients and roots": (
+        *(
+            "aten::mul",
+            "aten::div",
+            "aten::sub",
+            "aten::pow",
+            "aten::sqrt",
+            "aten::rsqrt",
+            "aten::lerp",
+            "aten::square",
+        ),
+    ),
 }
-OTHERS, BETWEEN = "other operations on arrays", "between operations: Python and the framework's dispatch"
+OTHERS, BETWEEN = (
+    "other operations on arrays",
+    "between operations: Python, the framework's dispatch, the profiler's own",
+)
+SLOWER = "time with the profiler ÷ without"
 
 
 def measure(images: str, device: str) -> pd.DataFrame:
@@ -36,16 +58,16 @@ def measure(images: str, device: str) -> pd.DataFrame:
         f"Inception network on {images}, float32": inception.setting(images, device),
         f"Inception network on {images}, bfloat16": inception.setting(images, device, "runtime.precision=bfloat16"),
     }
-    pieces = [
-        rows.value(f"where a step's time goes: {case}", kind, "share", share, config)
-        for case, config in configs.items()
-        for kind, share in _shares(config).items()
-    ]
+    pieces = []
+    for name, config in configs.items():
+        case, shares = f"where a step's time goes: {name}", pd.DataFrame(_shares(config)).fillna(0.0)
+        slower = rows.measured(case, SLOWER, "ratio", shares.pop(SLOWER), config)
+        pieces += [*(rows.measured(case, str(kind), "share", shares[kind], config) for kind in shares), slower]
     return pd.concat(pieces, ignore_index=True)
 
 
-def _shares(config: RunConfig) -> dict[str, float]:
-    """Return the share of a step's time, taken without the profiler, that the profiler sees in each kind."""
+def _shares(config: RunConfig) -> list[dict[str, float]]:
+    """Return, round by round, the share of a step's time that each kind takes, the profiler watching."""
     device = torch.device(config.runtime.device)
     dataset = data.load(config.data, Path(config.data_root), config.augment.crop).to(device)
     state = initial(config, dataset, device)
@@ -57,13 +79,21 @@ def _shares(config: RunConfig) -> dict[str, float]:
         return time.perf_counter() - began
 
     train(WARM_UP)
-    taken = train(STEPS)
-    with profile(activities=[ProfilerActivity.CPU]) as seen:
-        train(STEPS)
+    rounds = []
+    for _ in range(ROUNDS):
+        alone = train(STEPS)
+        with profile(activities=[ProfilerActivity.CPU]) as seen:
+            watched = train(STEPS)
+        rounds.append({**shares_of(seen.key_averages(), watched), SLOWER: watched / alone})
+    return rounds
+
+
+def shares_of(events: Iterable[Any], seconds: float) -> dict[str, float]:
+    """Return the share of ``seconds`` that the events of each kind take, without what they call, and what is left."""
     spent = dict.fromkeys([*KINDS, OTHERS], 0.0)
-    for event in seen.key_averages():
+    for event in events:
         kind = next((kind for kind, names in KINDS.items() if event.key.startswith(names)), OTHERS)
         if kind != OTHERS or event.key.startswith("aten::"):
             spent[kind] += event.self_cpu_time_total / 1e6
-    shares = {kind: seconds / taken for kind, seconds in spent.items() if seconds}
+    shares = {kind: time / seconds for kind, time in spent.items() if time}
     return {**shares, BETWEEN: 1 - sum(shares.values())}

@@ -11,18 +11,21 @@ from bnrepro.report import bench_figures
 from bnrepro.report.style import png
 from bnrepro.tables import BENCH, MADE_BY, read
 
+PROFILED = "where a step's time goes: "  # in the names of cases
 FIGURES = {
     "bench_speeds": (
         bench_figures.speeds,
         "Speed of one core, the others idle: the median of the rounds, in which all variants take turns, and their "
-        "range. Blue: ours. What runs with two threads counts half its speed.",
+        "range. Blue: ours. What runs with two threads counts half its speed. All, the peers too, keep to the "
+        "framework's deterministic kernels.",
     ),
     "bench_growth": (
         bench_figures.growth,
         "How speed grows, and its range over the rounds; the MNIST network is the one with BN. Dotted: the smallest "
         "amount whose speed is within a twentieth of the highest, where it does not grow on. Replicas, and the images "
-        "of a mini-batch, share what a step costs however small it is (see where a step's time goes); processes share "
-        "the cores.",
+        "of a mini-batch, share what a step costs however small it is (between operations, in the table of where a "
+        "step's time goes); where more replicas are slower, their matrix products alone show how much of that is "
+        "theirs. A wider network has more to do for an image. Processes share the cores.",
     ),
     "bench_memory": (
         bench_figures.memory,
@@ -49,9 +52,21 @@ def bench(results: Path) -> dict[str, Any] | None:
     return {
         "made_by": _made_by(json.loads((results / MADE_BY).read_text(encoding="utf-8"))),
         "goals": _rows(table[table["goal"].notna()]),
+        "profile": _profile(table[table["case"].str.startswith(PROFILED)]),
         "others": _rows(table[table["goal"].isna() & table["ratio_to_peer"].isna()]),
         "figures": figures,
     }
+
+
+def _profile(table: pd.DataFrame) -> dict[str, Any] | None:
+    """Return where the time of a step of each network goes: a row for each kind of operation, a column a network."""
+    shares = table[table["unit"] == "share"].assign(case=table["case"].str.removeprefix(PROFILED))
+    if shares.empty:
+        return None
+    by_case = shares.pivot(index="variant", columns="case", values="median")[list(shares["case"].unique())]
+    by_case = by_case.loc[by_case.max(axis=1).sort_values(ascending=False).index]
+    cells = by_case.astype(object).where(by_case.notna(), None)
+    return {"cases": list(cells), "rows": [[kind, *row] for kind, row in zip(cells.index, cells.values, strict=True)]}
 
 
 def _made_by(parts: dict[str, dict[str, Any]]) -> dict[str, str]:
