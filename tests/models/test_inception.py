@@ -233,6 +233,13 @@ def test_local_response_normalisation_hardly_acts_on_activations_of_unit_varianc
     assert 1e-5 < change.item() < 1e-3
 
 
+def test_local_response_normalisation_is_in_single_precision_whatever_autocast_says() -> None:
+    x = 30 * torch.randn(4, 12, 5, 5, generator=torch.Generator().manual_seed(0))
+    expected = LocalResponseNorm(12)(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(LocalResponseNorm(12)(x), expected)
+
+
 def test_dropout_drops_its_share_scales_the_rest_and_goes_on_where_it_was() -> None:
     layer, other = Dropout(0.4, seed=0), Dropout(0.4, seed=1)
     u = torch.ones(100, 500)

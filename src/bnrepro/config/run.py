@@ -60,7 +60,8 @@ class RuntimeConfig:
     """Where and how a run happens; the first five change results, if only in the last bits, the others not at all.
 
     ``step``: the forward and backward pass by ``autograd``, or ``written_out``, which the network of Sec. 4.1 has for
-    gradient descent without momentum, L2 and decay; ``auto``: the latter where it is to be had. ``precision``: of
+    gradient descent without momentum, L2 and decay, in one process; ``auto``: the latter where it is to be had.
+    Several processes take autograd's. ``precision``: of
     autograd's training steps, float32 or bfloat16, where parameters, moments and losses stay float32; evaluation is
     float32. ``processes``: that train together, each with its share of the mini-batch; torchrun starts them.
     """
