@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from bnrepro.report.style import COLOURS, GREY, canvas, label
 
@@ -22,9 +23,11 @@ def speeds(table: pd.DataFrame) -> Figure | None:
     if with_peers.empty:
         return None
     cases = list(with_peers["case"].unique())
-    figure, axes = canvas(7.2, 1.75 * len(cases), 1)
+    bars = [int((with_peers["case"] == case).sum()) for case in cases]
+    figure, axes = canvas(7.2, 0.6 * len(cases) + 0.17 * sum(bars), 1)
     axes[0].remove()
-    for ax, case in zip(figure.subplots(len(cases), 1, squeeze=False).ravel(), cases, strict=True):
+    panels = figure.subplots(len(cases), 1, squeeze=False, height_ratios=bars).ravel()
+    for ax, case in zip(panels, cases, strict=True):
         _bars(ax, with_peers[with_peers["case"] == case])
         label(ax, case, with_peers.loc[with_peers["case"] == case, "unit"].iloc[0])
     return figure
@@ -89,7 +92,8 @@ def _memory(ax: Axes, rows: pd.DataFrame) -> None:
     for how, colour, style in (("measured", OURS, "o-"), ("computed", GREY, "s--")):
         of = rows[rows["unit"] == f"{MEMORY}, {how}"]
         ax.plot(amounts(of), of["median"], style, color=colour, markersize=3.5, linewidth=1.2, label=how)
-    ax.set_yscale("log")
+    ax.set_yscale("log", base=2)
+    ax.yaxis.set_major_formatter(ScalarFormatter())
     ax.legend(fontsize=7.5, frameon=False)
 
 
