@@ -2,11 +2,13 @@
 
 from bnrepro.cli import main
 from bnrepro.config import RunConfig
+from bnrepro.stopping import held_back
 
 
 def train(config: RunConfig) -> float | None:
-    from bnrepro.run import run  # imports torch
-    from bnrepro.sweep import held_out_accuracy
+    with held_back():
+        from bnrepro.run import run  # imports torch
+        from bnrepro.sweep import held_out_accuracy
 
     return held_out_accuracy(run(config))
 

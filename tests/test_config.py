@@ -103,6 +103,8 @@ def door(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[Ru
         (["network=bn_x5", "data=shapes", "optim.l2=nan"], "optim.l2 is nan"),
         (["optim.rates=[0.1,0.1]"], "optim.rates is [0.1, 0.1]"),
         (["name=${nothing}"], "name: Interpolation key 'nothing' not found"),
+        (["runs_root="], "runs_root is '': it must be a folder"),
+        (["-m", "steps=1,2", "runs_root="], "runs_root is ''"),
         (["optim.rates=[0.1]", "optim.multiple=5"], "optim.multiple is 5.0"),
         (["network=bn_x5", "data=shapes", "optim.multiple=1", "optim.rates=[0.1]"], "optim.rates is [0.1]"),
         (["augment=images"], "augment is for colour images"),

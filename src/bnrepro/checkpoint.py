@@ -64,6 +64,8 @@ def restore(path: Path, state: State) -> Progress | None:
     """
     damaged = False
     for candidate in (path, before(path)):
+        if candidate.exists() and not candidate.is_file():  # a pipe would be waited for without end
+            raise BadInput(f"{candidate} is no regular file; remove it")
         try:
             stored = candidate.read_bytes()
         except FileNotFoundError:

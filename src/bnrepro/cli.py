@@ -95,12 +95,21 @@ def _run(task: Callable[[RunConfig], float | None], composed: DictConfig) -> tup
         return 0, "", task(config)
     except (OmegaConfBaseException, BadInput) as error:
         return report(error), explain(error), None
+    except BrokenPipeError:
+        return output_closed(), "its output was closed", None
     except Exception as error:
         if lacks_memory(error):
             print(f"error: {MEMORY}", file=sys.stderr)
             return 1, MEMORY, None
         traceback.print_exc()
         return 1, f"{type(error).__name__}: {error}".splitlines()[0], None
+
+
+def output_closed() -> int:
+    """Say that whatever read the output, such as ``head``, has gone; return the exit code 1."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would fail again as it ends
+    print("error: what read the output has gone; the same command goes on from the last checkpoint", file=sys.stderr)
+    return 1
 
 
 def lacks_memory(error: Exception) -> bool:

@@ -71,7 +71,7 @@ class Record:
     @property
     def provenance(self) -> dict[str, Any]:
         """Where the numbers come from."""
-        return self._read(self._provenance, "commit")
+        return self._read(self._provenance, "data_sha256", *MADE_BY)
 
     @property
     def status(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class Record:
         Where the file is missing or damaged nothing is known: the checkpoint says where the run goes on.
         """
         try:
-            return self._read(self._status, "status")
+            return self._read(self._status, "status", "step", "seconds", "diverged")
         except BadInput:
             return {"status": "missing"}
 
@@ -236,11 +236,12 @@ class Record:
         except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are the first two
             raise BadInput(f"{path} is missing or damaged; the run's command, given again, makes it anew") from error
 
-    def _read(self, path: Path, key: str) -> dict[str, Any]:
-        """Read a JSON object that has ``key``."""
+    def _read(self, path: Path, *keys: str) -> dict[str, Any]:
+        """Read a JSON object that has ``keys``."""
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
-            value[key]
+            for key in keys:
+                value[key]
             return cast(dict[str, Any], value)
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise BadInput(f"{path} is missing or damaged; remove {self.folder} to make the run anew") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bnrepro import at_hand, results
 from bnrepro.at_hand import Banner
+from bnrepro.cli import output_closed
 from bnrepro.compose import cores, grid, load
 from bnrepro.config import RunConfig, TrainingConfig
 from bnrepro.errors import BadInput
@@ -62,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        return output_closed()
     except (KeyboardInterrupt, Stopped) as stopped:
         print("stopped; the same command goes on from the last checkpoints", file=sys.stderr)
         return stopped.code if isinstance(stopped, Stopped) else 130

@@ -165,7 +165,7 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
         if first:
             with suppress(BadInput):  # the disk may be full
                 write_status("failed")
-        if isinstance(error, OSError):  # TensorBoard's, whose own message names no file
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # TensorBoard's, which names no file
             raise BadInput(cannot_write(record.folder, error)) from error
         raise
     finally:

@@ -3,7 +3,8 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -14,6 +15,22 @@ class Stopped(BaseException):
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
         self.code = 128 + signum  # what a shell reports of a process that a signal ended
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Hold SIGINT back until what is within is done: an import that it cuts in two may leave modules that recurse."""
+    if threading.current_thread() is not threading.main_thread():  # the only one that may
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda signum, frame: came.append(signum))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came and callable(before):
+        before(signal.SIGINT, None)
 
 
 class StopRequest:

@@ -104,6 +104,15 @@ def test_only_older_caches_of_the_same_source_and_settings_are_removed(root: Pat
     assert len([path for path in (root / ".cache").iterdir() if path.is_dir()]) == 2  # this one and data.size=8
 
 
+def test_a_cache_with_fewer_classes_than_labels_is_built_anew(root: Path) -> None:
+    expected = data.load(config(), root)
+    path = only_cache(root) / "cache.json"
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps({**said, "classes": said["classes"][:1]}))
+    again = data.load(config(), root)
+    assert (again.classes, again.sha256) == (expected.classes, expected.sha256)
+
+
 def test_what_is_decoded_is_what_numpy_would_save(root: Path, tmp_path: Path) -> None:
     held = data.load(config(), root)
     np.save(tmp_path / "whole.npy", held.train.images.numpy())

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,11 +162,32 @@ def test_predictions_that_are_gone_are_made_anew(small: Make) -> None:
     assert run(config).predictions.read_bytes() == expected
 
 
-def test_a_checkpoint_that_cannot_be_read_is_named(stopped: tuple[RunConfig, Record]) -> None:
+@pytest.mark.parametrize("key", ["data_sha256", "commit", "threads"])
+def test_a_provenance_that_lacks_something_is_named(key: str, stopped: tuple[RunConfig, Record]) -> None:
+    config, record = stopped
+    path = record.folder / "provenance.json"
+    path.write_text(path.read_text().replace(f'"{key}"', '"else"'))
+    with pytest.raises(BadInput, match=r"provenance\.json is missing or damaged"):
+        run(config)
+
+
+def test_a_status_that_only_says_that_it_is_finished_is_not_believed(
+    stopped: tuple[RunConfig, Record], small: Make, tmp_path: Path
+) -> None:
+    config, record = stopped
+    (record.folder / "status.json").write_text('{"status": "finished"}')
+    assert record.status == {"status": "missing"}
+    ends_undisturbed(run(config), small, tmp_path)
+
+
+@pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_in_a_checkpoints_place_is_named(
+    put: Callable[[Path], None], stopped: tuple[RunConfig, Record]
+) -> None:
     config, record = stopped
     record.checkpoint.unlink()
-    record.checkpoint.mkdir()
-    with pytest.raises(BadInput, match=r"checkpoint\.pt cannot be read \(Is a directory\)"):
+    put(record.checkpoint)
+    with pytest.raises(BadInput, match=r"checkpoint\.pt is no regular file; remove it"):
         run(config)
 
 

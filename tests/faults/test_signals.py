@@ -1,5 +1,6 @@
 """A signal ends a run with a checkpoint, and the same command goes on as if nothing had been."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -15,11 +16,13 @@ from bnrepro.probes import Measurement
 from bnrepro.record import Record
 from bnrepro.run import run
 from bnrepro.state import State
-from bnrepro.stopping import Stopped, StopRequest
+from bnrepro.stopping import Stopped, StopRequest, held_back
 from interruption import Interrupted
 
 runs = sys.modules[run.__module__]
 ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["scale=smoke", "data=digits", "runtime.device=cpu"]
+SMOKE = ["--scale", "smoke", "--data", "digits", "--experiment", "fig1"]
 RUN = ["network=mlp_bn", "steps=1500", "probes.evaluate_every=100", "probes.activation_steps=3", "seeds=[0,1]"]
 
 
@@ -64,6 +67,35 @@ def test_a_second_signal_ends_at_once() -> None:
             process.wait(timeout=0.5)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == -signal.SIGTERM
+
+
+def test_what_is_held_back_comes_when_the_import_is_done() -> None:
+    done = []
+
+    def interrupted() -> None:
+        with held_back():
+            signal.raise_signal(signal.SIGINT)
+            done.append("import")
+        done.append("what follows")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert done == ["import"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    "script", [["train.py", "network=mlp", *SMALL], ["reproduce.py", *SMOKE]], ids=["train", "reproduce"]
+)
+def test_whatever_reads_the_output_may_leave(script: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / script[0]), *script[1:]]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    os.close(writer)
+    assert done.returncode == 1
+    said = "error: what read the output has gone; the same command goes on from the last checkpoint"
+    assert done.stderr.splitlines() == [said]
 
 
 def test_the_slurm_job_is_queued_again_at_the_end_not_in_the_middle() -> None:

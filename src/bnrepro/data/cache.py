@@ -108,7 +108,10 @@ def _read(folder: Path) -> Cached | None:
         if any(_sha256(folder / f"{part}.npy") != sums[part] for part in PARTS):
             return None
         arrays = {part: np.load(folder / f"{part}.npy", mmap_mode="c", allow_pickle=False) for part in PARTS}
-        return Cached(arrays, [str(name) for name in said["classes"]], _combined(sums))
+        classes = [str(name) for name in said["classes"]]
+        if any(arrays[f"{split}.labels"].max() >= len(classes) for split in ("train", "test")):
+            return None
+        return Cached(arrays, classes, _combined(sums))
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
