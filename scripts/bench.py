@@ -2,7 +2,10 @@
 
 import sys
 
-from bnrepro.bench.command import main
+from bnrepro.stopping import leaving
 
 if __name__ == "__main__":  # processes that are spawned import this file
+    with leaving():
+        from bnrepro.bench.command import main
+
     sys.exit(main())

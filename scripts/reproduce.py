@@ -2,7 +2,10 @@
 
 import sys
 
-from bnrepro.reproduce import main
+from bnrepro.stopping import leaving
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with leaving():
+        from bnrepro.reproduce import main
+
+        sys.exit(main())

@@ -122,9 +122,9 @@ def test_a_resumed_network_goes_on_bit_for_bit(network: str, tmp_path: Path) -> 
         advance(undisturbed)
         if step < 4:
             advance(resumed)
-    checkpoint.save(tmp_path / "checkpoint.pt", resumed, checkpoint.Progress(b"a table", 0.0))
+    checkpoint.save(tmp_path / "checkpoint.pt", settings, resumed, checkpoint.Progress(b"a table", 0.0))
     fresh, _ = start(settings)
-    checkpoint.restore(tmp_path / "checkpoint.pt", fresh)
+    checkpoint.restore(tmp_path / "checkpoint.pt", settings, fresh)
     for _ in range(5):
         advance(fresh)
     for (name, a), b in zip(undisturbed.model.state_dict().items(), fresh.model.state_dict().values(), strict=True):
@@ -137,7 +137,7 @@ def test_probes_change_nothing_in_a_network_with_dropout(tmp_path: Path) -> None
     for name, probed in (("a", watched), ("b", unwatched)):
         settings = config("steps=3", f"runs_root={tmp_path / name}", *probed)
         state, _ = start(settings)
-        checkpoint.restore(run(settings).checkpoint, state)
+        checkpoint.restore(run(settings).checkpoint, settings, state)
         ends.append(state.model.state_dict())
     assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
 

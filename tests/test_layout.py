@@ -11,7 +11,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "bnrepro"
 
 # A module may import from the rooms above its own line, never from those below.
 FLOORS = [
-    ["errors", "files", "paper", "mnist_files", "stopping", "distributed"],
+    ["errors", "files", "lock", "paper", "mnist_files", "stopping", "door", "distributed"],
     ["config"],
     ["compose", "seeding", "stability", "record"],
     ["curves"],
@@ -36,6 +36,8 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 TORCH_FREE = [
     "errors",
     "files",
+    "lock",
+    "door",
     "paper",
     "mnist_files",
     "stopping",

@@ -21,14 +21,15 @@ def refuse(root: Path, seconds: float) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "holder.json"]
+    return {str(path): path.read_bytes() for path in paths}
 
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "scripts/reproduce.py"), "--scale", "smoke", "--data", "digits", *arguments]
 
 
-def test_digits_from_nothing_to_a_report_and_no_work_the_second_time(tmp_path: Path) -> None:
+def test_digits_from_nothing_to_a_report_and_no_run_the_second_time(tmp_path: Path) -> None:
     first = subprocess.run(command("--experiment", "fig1"), cwd=tmp_path, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stdout + first.stderr
     results = tmp_path / "runs/smoke/results"
@@ -46,9 +47,11 @@ def test_digits_from_nothing_to_a_report_and_no_work_the_second_time(tmp_path: P
     assert not (tmp_path / "results").exists()
 
     before = contents(tmp_path / "runs")
+    (results / "claims.csv").write_text("")
+    (results / "report.html").write_text("of something else")
     second = subprocess.run(command("--experiment", "fig1"), cwd=tmp_path, capture_output=True, text=True, check=False)
     assert second.returncode == 0
-    assert "nothing to do" in second.stdout
+    assert "every run is finished" in second.stdout
     assert contents(tmp_path / "runs") == before
 
     report = [sys.executable, str(ROOT / "scripts/report.py"), "--results", str(results)]
@@ -130,6 +133,33 @@ def test_a_run_that_fails_is_named_and_the_results_stay(
     assert ended == jobs[:1]
     assert [(job.experiment, code) for job, code in failed] == [("fig1", 2)]
     assert "optim.lr is -1.0" in capsys.readouterr().out
+
+
+def test_results_that_could_not_be_written_are_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The runs go on and are kept; the end says what the results lack."""
+    monkeypatch.chdir(tmp_path)
+    run_all = reproduce.run_all
+
+    def then_a_file_is_in_the_way(*given: Any, **named: Any) -> Any:
+        (tmp_path / "runs/smoke/results/digits").write_text("")
+        return run_all(*given, **named)
+
+    monkeypatch.setattr(reproduce, "run_all", then_a_file_is_in_the_way)
+    arguments = ["--scale", "smoke", "--data", "digits", "--experiment", "fig1"]
+    assert reproduce.main(arguments) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[0] for line in said] == ["the report waits", "error"]
+    assert "results/digits/fig1_curves.csv cannot be written" in said[-1]
+    (tmp_path / "runs/smoke/results/digits").unlink()
+    assert reproduce.main(arguments) == 0
+    assert (tmp_path / "runs/smoke/results/report.html").exists()
+
+
+def test_what_was_killed_from_outside_is_told_why() -> None:
+    assert reproduce.ended_with(-9) == "exit code -9, killed from outside, as by a system without memory"
+    assert reproduce.ended_with(2) == "exit code 2"
 
 
 def test_an_experiments_tables_are_written_when_its_last_run_ends(

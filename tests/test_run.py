@@ -1,6 +1,5 @@
 """A run as a whole: repeatable, resumable bit for bit, undisturbed by its probes and by its neighbours."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from bnrepro import run as running
 from bnrepro.config import RunConfig
 from bnrepro.data import Dataset
 from bnrepro.errors import BadInput
+from bnrepro.files import read_json, write_json
 from bnrepro.record import Record
 from bnrepro.run import run
 from bnrepro.state import State, initial
@@ -79,10 +79,10 @@ def test_a_run_goes_on_from_any_step(small: Make) -> None:
     """At the paper's size there are 31 million, more than float32 can count."""
     config = small("network=mlp", "steps=31000002", "probes.activation_steps=0", "runtime.checkpoint_every=5")
     record, state = interrupted(config, 12), initial(config, load_data(config), CPU)
-    begun = checkpoint.restore(record.checkpoint, state)
+    begun = checkpoint.restore(record.checkpoint, config, state)
     assert begun
     state.step = 31_000_001
-    checkpoint.save(record.checkpoint, state, begun)
+    checkpoint.save(record.checkpoint, config, state, begun)
     assert run(config).status["step"] == 31_000_002
 
 
@@ -215,11 +215,11 @@ def test_it_learns(small: Make) -> None:
 
 def test_a_folder_with_another_config_is_refused_and_kept(small: Make) -> None:
     record = run(small("name=mine"))
-    stored = json.loads((record.folder / "config.json").read_text())
-    (record.folder / "config.json").write_text(json.dumps({**stored, "optim.lr": 7.0}))
+    path = record.folder / "config.json"
+    write_json(path, {**read_json(path), "optim.lr": 7.0})
     with pytest.raises(BadInput, match=r"optim\.lr is 7\.0 there and 0\.14 here"):
         run(small("name=mine"))
-    assert json.loads((record.folder / "config.json").read_text())["optim.lr"] == 7.0
+    assert read_json(path)["optim.lr"] == 7.0
 
 
 def test_nothing_is_written_when_the_data_is_missing(small: Make, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The summary of a sweep: runs that differ in their seeds alone are one row."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,8 @@ from scipy import stats
 
 from bnrepro import sweep, sweep_page
 from bnrepro.compose import load
-from bnrepro.record import Record
+from bnrepro.files import read_json, write_json
+from bnrepro.record import Record, sha256_of
 from bnrepro.report.cells import number
 from bnrepro.run import run
 
@@ -74,14 +74,15 @@ def test_the_summary_is_shown_and_written(folder: Path, tmp_path: Path, capsys: 
 
 def test_what_has_not_ended_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = next(run for run in sweep.records([folder]) if run.config["network"] == "mlp_bn")
-    kept = record.status
+    status = record.folder / "status.json"
+    kept = status.read_bytes()
     record.write_status("failed", 7, 0.1, {})
     try:
         sweep_page.show([folder], None, None)
         assert "4 of 5 runs have ended" in (printed := capsys.readouterr().out)
         assert f"{record.name}: failed at step 7" in printed
     finally:
-        record.write_status(kept["status"], kept["step"], kept["seconds"], kept["diverged"])
+        status.write_bytes(kept)
     assert Record(record.folder).ended
 
 
@@ -92,8 +93,11 @@ def test_no_seed_is_twice_in_a_row_and_what_differs_is_shown(folder: Path, tmp_p
         source = next(run for run in runs if run.config["network"] == ("mlp_bn" if name == "decay" else "mlp"))
         shutil.copytree(source.folder, tmp_path / "single" / name)
         config = tmp_path / "single" / name / "config.json"
-        config.write_text(json.dumps(source.config | changed))
-        copies.append(Record(config.parent))
+        copy = Record(config.parent)
+        write_json(config, copy.config | changed)
+        status = config.with_name("status.json")
+        write_json(status, {**read_json(status), "run": sha256_of(copy.config)})
+        copies.append(copy)
     same = sweep.summary([*runs, copies[0]])
     pd.testing.assert_frame_equal(same.table, sweep.summary(runs).table)
     assert same.twice

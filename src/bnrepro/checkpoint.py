@@ -6,6 +6,7 @@ The checkpoint before it is kept beside it, for the day on which the newest one 
 
 import hashlib
 import io
+import json
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,14 @@ from pathlib import Path
 import torch
 
 from bnrepro import distributed
+from bnrepro.config import RunConfig, identity
 from bnrepro.errors import BadInput
-from bnrepro.files import write_bytes
+from bnrepro.files import read_bytes, write_bytes
+from bnrepro.record import refuse_other
 from bnrepro.state import State
 
 DIGEST = hashlib.sha256().digest_size
-FORMAT = 2  # 1 had the state alone
+FORMAT = 3  # 1 had the state alone, 2 not the config
 UNREADABLE = (RuntimeError, pickle.UnpicklingError, AttributeError, LookupError, TypeError, ValueError, EOFError)
 
 
@@ -35,14 +38,17 @@ def before(path: Path) -> Path:
     return path.with_suffix(".before.pt")
 
 
-def save(path: Path, state: State, progress: Progress) -> None:
+def save(path: Path, config: RunConfig, state: State, progress: Progress) -> None:
     """Replace the checkpoint at ``path``; the old one stays until the new one is whole, and then as the one before.
+
+    Networks of one shape fit each other's state, so it is kept of which config it is.
 
     Raises:
         BadInput: it cannot be written.
     """
     kept = {
         "format": FORMAT,
+        "config": json.dumps(identity(config)),
         "state": state.state_dict(),
         "metrics": torch.frombuffer(bytearray(progress.metrics), dtype=torch.uint8),
         "seconds": progress.seconds,
@@ -53,7 +59,7 @@ def save(path: Path, state: State, progress: Progress) -> None:
     write_bytes(path, hashlib.sha256(content).digest() + content, before(path))
 
 
-def restore(path: Path, state: State) -> Progress | None:
+def restore(path: Path, config: RunConfig, state: State) -> Progress | None:
     """Bring ``state`` to where the newest whole checkpoint was taken; None where there is none.
 
     A damaged one is named and kept aside, and the one before it is taken. Only tensors and plain containers are
@@ -64,17 +70,15 @@ def restore(path: Path, state: State) -> Progress | None:
     """
     damaged = False
     for candidate in (path, before(path)):
-        if candidate.exists() and not candidate.is_file():  # a pipe would be waited for without end
-            raise BadInput(f"{candidate} is no regular file; remove it")
         try:
-            stored = candidate.read_bytes()
+            stored = read_bytes(candidate)
         except FileNotFoundError:
             continue
         except OSError as error:
             raise BadInput(f"{candidate} cannot be read ({error.strerror}); allow reading it, or remove it") from error
         content = stored[DIGEST:]
         if hashlib.sha256(content).digest() == stored[:DIGEST]:
-            return _load(candidate, content, state)
+            return _load(candidate, content, config, state)
         damaged = True
         if distributed.rank() == 0:
             aside = candidate.replace(candidate.with_name(f"{candidate.name}.damaged"))
@@ -84,11 +88,12 @@ def restore(path: Path, state: State) -> Progress | None:
     return None
 
 
-def _load(path: Path, content: bytes, state: State) -> Progress:
+def _load(path: Path, content: bytes, config: RunConfig, state: State) -> Progress:
     try:
         kept = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         found = kept.get("format", 1)
         if found == FORMAT:
+            refuse_other(path, json.loads(kept["config"]), config)
             state.load_state_dict(kept["state"])
             return Progress(kept["metrics"].numpy().tobytes(), float(kept["seconds"]))
     except UNREADABLE as error:

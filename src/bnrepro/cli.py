@@ -7,6 +7,7 @@ import textwrap
 import traceback
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from shutil import which
 from subprocess import CalledProcessError
@@ -22,33 +23,55 @@ from yaml import YAMLError
 
 from bnrepro.compose import CONFIGS, choices, explain, grid, load, to_config, whole
 from bnrepro.config import RunConfig
+from bnrepro.door import MEMORY, command, lacks_memory, output_closed, output_gone, refuse, unreachable
 from bnrepro.errors import BadInput
-from bnrepro.stopping import Stopped
+from bnrepro.stopping import leaving
 
 WRONG = (HydraException, OmegaConfBaseException, BadInput, YAMLError, ValueError)  # ValueError: group=null
 SWEEPS = ("-m", "--multirun")
 CHECKED = 200  # jobs of a sweep at most: composing one takes a third of a second
 SUBMISSION = "error: Slurm took no job, for the reason above; set hydra.launcher.KEY=VALUE so that it does"
-MEMORY = (
-    "there is not enough memory: lower batch_size, the number of seeds or optim.rates, model.width or model.hidden, or "
-    "data.train_examples, or run fewer at once; the last checkpoint is whole, for the same command with more memory"
-)
 
 
 def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
-    """Run ``task`` for each configuration that the command line names, and exit.
+    """Run ``task`` for each configuration that the command line names, and exit (door.py has the exit codes).
 
-    What it returns is what a search (``hydra/sweeper=search``) maximises.
-
-    Exit codes: 0 when every run ended, 1 when one failed, 2 when something given was wrong, 130 when
-    interrupted (SIGINT), 143 when told to end (SIGTERM).
-    Every job of a sweep is checked before the first one starts; a run that fails leaves the others alone.
+    What it returns is what a search (``hydra/sweeper=search``) maximises. Every job of a sweep is checked before the
+    first one starts; a run that fails leaves the others alone.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's own reports end in exit code 1
     if {"--help", "-h"} & set(sys.argv[1:]):  # Hydra's own takes seconds, for it lists every folder of configs/
         print(usage())
         sys.exit(0)
     arguments = sorted(sys.argv[1:], key=lambda given: given not in SWEEPS)  # argparse takes it in front
+    launched = any(argument.startswith("hydra/launcher=") for argument in arguments)
+
+    def work() -> int:
+        try:
+            with leaving():
+                jobs = prepare(arguments)
+            with nullcontext() if launched else leaving():  # a launcher ends its processes as it is interrupted
+                return _through(task, jobs)
+        except WRONG as error:
+            return report(error)
+        except Exception as error:
+            if not isinstance(error.__cause__, CalledProcessError):  # sbatch's, as submitit wraps it
+                raise
+            return refuse(SUBMISSION)
+
+    sys.exit(command(work, "stopped; the same command goes on from the last checkpoint"))
+
+
+def prepare(arguments: list[str]) -> list[list[str]]:
+    """Refuse what cannot be run, and leave to Hydra what it is given; return the jobs of a sweep."""
+    refuse_arguments(arguments)
+    jobs = check_jobs(arguments)
+    sys.argv[1:] = _without_launcher(arguments) if _dry(arguments) else arguments  # a dry run lists them here
+    return jobs
+
+
+def _through(task: Callable[[RunConfig], float | None], jobs: list[list[str]]) -> int:
+    """Have Hydra run all; return the largest exit code, those of a sweep that did not end named."""
     codes, missing = [0], list[str]()
 
     @hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")
@@ -61,29 +84,19 @@ def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
         return value
 
     try:
-        refuse_arguments(arguments)
-        jobs = check_jobs(arguments)
-        sys.argv[1:] = _without_launcher(arguments) if _dry(arguments) else arguments  # a dry run lists them here
-        _through(each)
-        if len(codes) == 1:  # a launcher ran them in processes of their own, or nothing was to run, as for --cfg
-            codes, missing = _left_over(jobs)
-    except WRONG as error:
-        sys.exit(report(error))
-    except Stopped as stopped:
-        print("stopped, with a checkpoint; the same command goes on from it", file=sys.stderr)
-        sys.exit(stopped.code)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
-    except Exception as error:
-        if not isinstance(error.__cause__, CalledProcessError):  # sbatch's, as submitit wraps it
+        each()
+    except SystemExit as left:  # Hydra's, where --package or the like is none
+        return 2 if left.code else 0
+    except (BrokenExecutor, RuntimeError) as error:
+        if not isinstance(error, BrokenExecutor) and type(error).__name__ != "UncompletedJobError":  # submitit's
             raise
-        print(SUBMISSION, file=sys.stderr)
-        sys.exit(2)
+        print("a job was killed and took its launcher along; the same command goes on", file=sys.stderr)
+    if len(codes) == 1:  # a launcher ran them in processes of their own, or nothing was to run, as for --cfg
+        codes, missing = _left_over(jobs)
     if missing and len(codes) > 2:  # a sweep
         said = f"{len(missing)} of {len(codes) - 1} runs did not end; the same command runs only these:"
         print(said, *missing, sep="\n", file=sys.stderr)
-    sys.exit(max(codes))
+    return max(codes)
 
 
 def _run(task: Callable[[RunConfig], float | None], composed: DictConfig) -> tuple[int, str, float | None]:
@@ -95,9 +108,11 @@ def _run(task: Callable[[RunConfig], float | None], composed: DictConfig) -> tup
         return 0, "", task(config)
     except (OmegaConfBaseException, BadInput) as error:
         return report(error), explain(error), None
-    except BrokenPipeError:
-        return output_closed(), "its output was closed", None
     except Exception as error:
+        if isinstance(error, OSError) and output_gone(error):
+            return output_closed(), "its output cannot be written", None
+        if isinstance(error, OSError) and error.filename is not None:
+            return refuse(unreachable(error)), unreachable(error), None
         if lacks_memory(error):
             print(f"error: {MEMORY}", file=sys.stderr)
             return 1, MEMORY, None
@@ -105,35 +120,11 @@ def _run(task: Callable[[RunConfig], float | None], composed: DictConfig) -> tup
         return 1, f"{type(error).__name__}: {error}".splitlines()[0], None
 
 
-def output_closed() -> int:
-    """Say that whatever read the output, such as ``head``, has gone; return the exit code 1."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would fail again as it ends
-    print("error: what read the output has gone; the same command goes on from the last checkpoint", file=sys.stderr)
-    return 1
-
-
-def lacks_memory(error: Exception) -> bool:
-    """Say whether the host or the GPU had no memory left. torch has no one class for it."""
-    said = f"{type(error).__name__}: {error}"
-    words = ("OutOfMemory", "allocate memory", "out of memory", "ALLOC_FAILED")
-    return isinstance(error, MemoryError) or any(word in said for word in words)
-
-
 def _check_search(config: RunConfig) -> None:
     if not config.data.held_out:
         raise BadInput("data.held_out is 0: a search chooses by training images kept aside; set it, such as 10000")
     if config.dry_run:
         raise BadInput("dry_run is true: a search chooses its runs as it goes, they cannot be listed")
-
-
-def _through(each: Callable[[], object]) -> None:
-    """Run a sweep; where a job dies and takes its launcher along, say so: the records say how far the others are."""
-    try:
-        each()
-    except (BrokenExecutor, RuntimeError) as error:
-        if not isinstance(error, BrokenExecutor) and type(error).__name__ != "UncompletedJobError":  # submitit's
-            raise
-        print("a job was killed and took its launcher along; the same command goes on", file=sys.stderr)
 
 
 def _left_over(jobs: list[list[str]]) -> tuple[list[int], list[str]]:
@@ -187,11 +178,11 @@ def refuse_arguments(arguments: list[str]) -> None:
         BadInput: ``+key``, ``~key``, ``group=null``, a word without ``=``, or Slurm where there is none.
     """
     for before, argument in zip(["", *arguments], arguments, strict=False):
-        if argument.startswith("-"):
+        if argument.startswith("-") or (before.startswith("-") and before not in SWEEPS and "=" not in argument):
             continue
         if argument.startswith(("+", "~")):
             raise BadInput(f"{argument}: keys can be set, not added or removed; write key=value without {argument[0]}")
-        if "=" not in argument and (before in SWEEPS or not before.startswith("-")):
+        if "=" not in argument:
             raise BadInput(f"{argument}: it has no value; write {argument}=value")
         if re.fullmatch("hydra/launcher=(submitit_)?slurm", argument) and not (which("sbatch") or _dry(arguments)):
             raise BadInput(f"{argument}: there is no sbatch here; give the command where Slurm takes jobs")
@@ -263,5 +254,4 @@ def _dry(arguments: list[str]) -> bool:
 
 def report(error: Exception) -> int:
     """Print what was wrong in one message and return the exit code 2."""
-    print(f"error: {explain(error)}", file=sys.stderr)
-    return 2
+    return refuse(explain(error))

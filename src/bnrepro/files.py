@@ -1,12 +1,15 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and say themselves whether they are what was written."""
 
+import hashlib
 import json
 import os
-import tempfile
+import secrets
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bnrepro.errors import BadInput
+
+SEAL = "seal"  # the key of the SHA-256 of all others
 
 
 def write_bytes(path: Path, content: bytes, before: Path | None = None) -> None:
@@ -22,14 +25,12 @@ def write_bytes(path: Path, content: bytes, before: Path | None = None) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        aside = Path(name)
+        aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
-            with open(handle, "wb") as file:
+            with open(aside, "xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            aside.chmod(0o644)
             if before is not None and path.exists():
                 path.replace(before)
             aside.replace(path)
@@ -64,11 +65,38 @@ def _keep_names(folder: Path) -> None:
         os.close(handle)
 
 
+def read_bytes(path: Path) -> bytes:
+    """Read a file; raises OSError where it is none, such as a pipe, which would be waited for without end."""
+    if path.exists() and not path.is_file():
+        raise OSError(None, "it is no regular file", str(path))
+    return path.read_bytes()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     write_bytes(path, text.encode())
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write plain values as JSON, atomically."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+def sha256(content: bytes) -> str:
+    """Return the SHA-256 of ``content`` as hex digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write plain values as JSON, atomically, with the SHA-256 of them."""
+    write_text(path, json.dumps({**value, SEAL: _seal(value)}, indent=1, sort_keys=True) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what :func:`write_json` wrote; raises OSError where there is no file, ValueError where it is damaged."""
+    try:
+        value = json.loads(read_bytes(path).decode())
+    except RecursionError as error:  # a thousand brackets
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(value, dict) or value.pop(SEAL, None) != _seal(value):
+        raise ValueError("its SHA-256 is wrong")
+    return cast(dict[str, Any], value)
+
+
+def _seal(value: dict[str, Any]) -> str:
+    return sha256(json.dumps(value, sort_keys=True).encode())

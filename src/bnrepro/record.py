@@ -3,31 +3,28 @@
 runs/<experiment>/<name>-<hash of the config>/
     config.json       every setting
     provenance.json   commit, versions, device, data; where it was resumed by others, from which step
-    status.json       running, stopped, finished, diverged or failed; the step; the seconds spent
+    status.json       of which run; running, stopped, finished, diverged or failed; the step; the seconds spent; the
+                      SHA-256 of the tables
     metrics.parquet   long form: run, seed, lr, step, split, layer, unit, metric, value
     predictions.parquet  where it is asked for: example, label, crops, class, probability
     checkpoint.pt     the state of the run (checkpoint.py); checkpoint.before.pt the one before
     holder.json       which process works on it, or was the last to
     events.out.*      for TensorBoard, never the source of a number
+Each of the JSON files has the SHA-256 of what is in it (files.py), a checkpoint that of its own.
 """
 
-import hashlib
 import io
 import json
-import os
-import socket
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
+from bnrepro import lock
 from bnrepro.config import RunConfig, identity
 from bnrepro.errors import BadInput
-from bnrepro.files import cannot_write, remove_parts, write_bytes, write_json
+from bnrepro.files import read_bytes, read_json, sha256, write_bytes, write_json
 
 FINAL = ("finished", "diverged")
 MADE_BY = ("commit", "dirty", "python", "versions", "device", "threads")  # of provenance: what may change in between
@@ -36,7 +33,25 @@ KEYS = ["run", "seed", "lr", "step", "split", "layer", "unit", "metric"]
 
 def digest(config: RunConfig) -> str:
     """Hash a run's identity to eight hex digits."""
-    return hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:8]
+    return sha256_of(identity(config))[:8]
+
+
+def sha256_of(settings: dict[str, Any]) -> str:
+    """Hash the settings under dotted keys."""
+    return sha256(json.dumps(settings, sort_keys=True).encode())
+
+
+def refuse_other(where: Path, stored: dict[str, Any], config: RunConfig) -> None:
+    """Refuse what was made with other settings than ``config`` has.
+
+    Raises:
+        BadInput: the message lists the keys that differ.
+    """
+    ours = identity(config)
+    keys = sorted(key for key in stored.keys() | ours.keys() if stored.get(key) != ours.get(key))
+    if keys:
+        listed = ", ".join(f"{key} is {stored.get(key)} there and {ours.get(key)} here" for key in keys)
+        raise BadInput(f"{where} is of a run with another config: {listed}; give the run another name=, or remove it")
 
 
 class Record:
@@ -50,8 +65,7 @@ class Record:
         self._config = folder / "config.json"
         self._provenance = folder / "provenance.json"
         self._status = folder / "status.json"
-        self._holder = folder / "holder.json"
-        self._lock = folder / ".lock"
+        self._sums: dict[str, str] = {}  # of the tables that this process has written
 
     @classmethod
     def of(cls, config: RunConfig) -> "Record":
@@ -77,10 +91,11 @@ class Record:
     def status(self) -> dict[str, Any]:
         """How far the run is: ``status``, ``step``, ``seconds``, ``diverged`` (seed to step).
 
-        Where the file is missing or damaged nothing is known: the checkpoint says where the run goes on.
+        Where the file is missing, damaged or another run's nothing is known: the checkpoint says where the run goes on.
         """
         try:
-            return self._read(self._status, "status", "step", "seconds", "diverged")
+            status = self._read(self._status, "run", "status", "step", "seconds", "diverged", "tables")
+            return status if status["run"] == sha256_of(self.config) else {"status": "missing"}
         except BadInput:
             return {"status": "missing"}
 
@@ -98,9 +113,11 @@ class Record:
     @property
     def ended(self) -> bool:
         """Whether the run went through all its steps and has the tables that were asked for."""
-        if self.status["status"] not in FINAL or not self.metrics.exists():
-            return False
-        return self.predictions.exists() or not self.config.get("probes.predictions")
+        return self.status["status"] in FINAL and all(path.exists() for path in self._tables)
+
+    @property
+    def _tables(self) -> list[Path]:
+        return [self.metrics, *([self.predictions] if self.config.get("probes.predictions") else [])]
 
     def mend(self) -> None:
         """Put the damaged tables of a run that has ended aside: it then goes on from its checkpoint and writes them.
@@ -108,31 +125,26 @@ class Record:
         Raises:
             BadInput: its config or provenance is damaged.
         """
-        if not self.ended or not self.config or not self.provenance:
+        if not self.ended or not self.provenance:
             return
-        damaged = [path for path in (self.metrics, self.predictions) if path.exists() and not self._whole(path)]
+        damaged = [path for path in self._tables if not self._whole(path)]
         with self.locked() if damaged else nullcontext():
             for path in damaged:
                 aside = path.replace(path.with_name(f"{path.name}.damaged"))
                 self._status.unlink(missing_ok=True)
-                print(f"{path} is damaged: it is kept as {aside.name} and made anew", flush=True)
+                print(f"{path} is not what the run wrote: it is kept as {aside.name} and made anew", flush=True)
 
     def _whole(self, path: Path) -> bool:
         try:
-            return not self._table(path).empty
+            self._table(path)
+            return True
         except BadInput:
             return False
 
     @property
     def held(self) -> bool:
         """Whether another process is working on the run."""
-        if not self._lock.exists():
-            return False
-        try:
-            with FileLock(self._lock, timeout=0):
-                return False
-        except Timeout:
-            return True
+        return lock.is_held(self.folder)
 
     def check(self, config: RunConfig) -> None:
         """Refuse to resume or skip a run that was made with other settings.
@@ -140,43 +152,14 @@ class Record:
         Raises:
             BadInput: the stored config is another; the message lists the keys that differ.
         """
-        if not self._config.exists():
-            return
-        stored, ours = self.config, identity(config)
-        keys = sorted(key for key in stored.keys() | ours.keys() if stored.get(key) != ours.get(key))
-        if keys:
-            listed = ", ".join(f"{key} is {stored.get(key)} there and {ours.get(key)} here" for key in keys)
-            raise BadInput(f"{self.folder} holds a run with another config: {listed}; give the run another name=")
+        if self._config.exists():
+            refuse_other(self.folder, self.config, config)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for this process, and make it if it is new.
-
-        Raises:
-            BadInput: another process holds it, or it cannot be written.
-        """
-        lock = FileLock(self._lock, timeout=1)  # who only asks whether it is held (see held) holds it for a moment
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout as error:
-            raise BadInput(
-                f"another process is working on {self.folder}: {self._who()}; wait for it or stop it"
-            ) from error
-        except OSError as error:
-            raise BadInput(f"{cannot_write(self.folder, error)}, or choose another runs_root=") from error
-        with lock:  # the kernel lets go of it when this process dies, however it does
-            remove_parts(self.folder)
-            now = time.strftime("%Y-%m-%d %H:%M:%S")
-            write_json(self._holder, {"pid": os.getpid(), "host": socket.gethostname(), "since": now})
-            yield
-
-    def _who(self) -> str:
-        try:
-            holder = self._read(self._holder, "pid")
-            return f"number {holder['pid']} on {holder['host']} since {holder['since']}"
-        except (BadInput, LookupError):
-            return "it has not said which"
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the folder for this process, and make it if it is new; raises BadInput where another one does."""
+        return lock.held(
+            self.folder, 1, ", or choose another runs_root="
+        )  # who only asks (see held) holds it for a moment
 
     def begin(self, config: RunConfig, provenance: dict[str, Any]) -> None:
         """Write down what is run and where."""
@@ -202,17 +185,21 @@ class Record:
             write_json(self._provenance, begun)
 
     def write_status(self, status: str, step: int, seconds: float, diverged: dict[str, int]) -> None:
-        """Write down how far the run is."""
+        """Write down how far the run is, and the SHA-256 of the tables that were written before."""
         value = {"status": status, "step": step, "seconds": round(seconds, 1), "diverged": diverged}
-        write_json(self._status, value)
+        write_json(self._status, {**value, "run": sha256_of(self.config), "tables": self._sums})
 
     def write_metrics(self, content: bytes) -> None:
         """Write the table of measurements, as :func:`to_parquet` gives it, atomically."""
-        write_bytes(self.metrics, content)
+        self._write(self.metrics, content)
 
     def write_predictions(self, table: pd.DataFrame) -> None:
         """Write the probabilities of the test images' classes, atomically."""
-        write_bytes(self.predictions, to_parquet(table))
+        self._write(self.predictions, to_parquet(table))
+
+    def _write(self, path: Path, content: bytes) -> None:
+        write_bytes(path, content)
+        self._sums[path.name] = sha256(content)
 
     def read_metrics(self) -> pd.DataFrame:
         """Read the table of measurements.
@@ -231,20 +218,28 @@ class Record:
         return self._table(self.predictions)
 
     def _table(self, path: Path) -> pd.DataFrame:
+        """Read a table that is the one of which the status has the SHA-256: parquet's own sums leave its footer out."""
         try:
-            return from_parquet(path.read_bytes())
-        except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are the first two
-            raise BadInput(f"{path} is missing or damaged; the run's command, given again, makes it anew") from error
+            content = read_bytes(path)
+        except FileNotFoundError:
+            content = b""
+        except OSError as error:
+            raise BadInput(f"{path} cannot be read ({error.strerror}); allow reading it") from error
+        if sha256(content) != self.status.get("tables", {}).get(path.name):
+            raise BadInput(f"{path} is missing or damaged; the run's command, given again, makes it anew")
+        return from_parquet(content)
 
     def _read(self, path: Path, *keys: str) -> dict[str, Any]:
         """Read a JSON object that has ``keys``."""
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = read_json(path)
             for key in keys:
                 value[key]
-            return cast(dict[str, Any], value)
-        except (OSError, ValueError, LookupError, TypeError) as error:
+            return value
+        except (FileNotFoundError, ValueError, LookupError) as error:
             raise BadInput(f"{path} is missing or damaged; remove {self.folder} to make the run anew") from error
+        except OSError as error:
+            raise BadInput(f"{path} cannot be read ({error.strerror}); allow reading it") from error
 
 
 def to_parquet(table: pd.DataFrame) -> bytes:

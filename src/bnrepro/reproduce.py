@@ -1,6 +1,7 @@
 """``make reproduce``: run an experiment's jobs side by side, then tables, claims and report."""
 
 import argparse
+import signal
 import subprocess
 import sys
 import threading
@@ -9,14 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bnrepro import at_hand, results
+from bnrepro import at_hand, door, results
 from bnrepro.at_hand import Banner
-from bnrepro.cli import output_closed
 from bnrepro.compose import cores, grid, load
 from bnrepro.config import RunConfig, TrainingConfig
 from bnrepro.errors import BadInput
 from bnrepro.record import Record
-from bnrepro.stopping import Stopped, StopRequest
+from bnrepro.stopping import StopRequest
 
 ON_DIGITS = ["theory", "fig1_calibrate", "fig1_tuned", "fig1", "higher_lr", "initial_scale"]
 WHOLE = [*ON_DIGITS, "fig2_base_rate", "fig2_samples", "fig2"]
@@ -58,16 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--experiment", choices=WHOLE + LATER, help="default: all that the scale has")
     parser.add_argument("--dry-run", action="store_true", help="list the runs, how far each is and its cost")
     given = parser.parse_args(arguments)
-    try:
-        return reproduce(given.scale, given.data, given.images, given.experiment, given.dry_run)
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        return output_closed()
-    except (KeyboardInterrupt, Stopped) as stopped:
-        print("stopped; the same command goes on from the last checkpoints", file=sys.stderr)
-        return stopped.code if isinstance(stopped, Stopped) else 130
+    return door.command(
+        lambda: reproduce(given.scale, given.data, given.images, given.experiment, given.dry_run),
+        "stopped; the same command goes on from the last checkpoints",
+    )
 
 
 def reproduce(
@@ -98,19 +92,19 @@ def reproduce(
     missing = [job for job in jobs if not job.record.ended]
     names = " and ".join(dict.fromkeys(data_of.values()))
     print(f"scale {scale}, data {names}: {len(jobs)} runs, {len(jobs) - len(missing)} finished already", flush=True)
-    if not missing and results.hold(target, [job.record for job in jobs]):
-        print(f"nothing to do: every run is finished and {target} holds its results", flush=True)
-        failed = []
-    else:
-        publish(target, jobs, list(data_of))
+    with results.alone(target):  # refused now rather than after hours
+        pass
+    failed = []
+    if missing:
+        _try_to_publish(target, jobs, list(data_of))
         announce(missing)
-        failed = run_all(missing, min(cores(), 8), lambda job: publish(target, jobs, [job.experiment]))
-        if results.begun(target):
-            if not results.hold(target, []):  # a table was touched: now that all else is written, it is refused
-                results.refresh(target)
-            print(f"results are in {target}: report.html, README.md, claims.csv", flush=True)
+        failed = run_all(missing, min(cores(), 8), lambda job: _try_to_publish(target, jobs, [job.experiment]))
+    else:
+        print("every run is finished: tables, claims and report are made from them anew", flush=True)
+    if publish(target, jobs, list(data_of)):
+        print(f"results are in {target}: report.html, README.md, claims.csv", flush=True)
     for job, code in failed:
-        print(f"failed with exit code {code}: {job.command}", file=sys.stderr)
+        print(f"failed with {ended_with(code)}: {job.command}", file=sys.stderr)
     if failed:
         print("their experiments' results stay as they were; the same command tries these runs again", file=sys.stderr)
     for banner in banners:
@@ -118,22 +112,38 @@ def reproduce(
     return 1 if failed else 0
 
 
-def publish(target: Path, jobs: list[Job], experiments: list[str]) -> None:
-    """Write the tables of those whose runs have all ended, and the report: what comes after cannot lose them.
+def publish(target: Path, jobs: list[Job], experiments: list[str]) -> bool:
+    """Write the tables of those whose runs have all ended, and the report; return whether there were any.
 
-    A table that was touched is named and keeps no run from going on: it may be one that they make anew.
+    Raises:
+        BadInput: they cannot be written, or a table that another experiment made is missing or was touched.
+    """
+    written = False
+    for experiment in experiments:
+        of_it = [job for job in jobs if job.experiment == experiment]
+        if all(job.record.ended for job in of_it):
+            results.add(target, experiment, [job.record for job in of_it], [job.command for job in of_it])
+            written = True
+    if written:
+        results.refresh(target)
+    return written
+
+
+def _try_to_publish(target: Path, jobs: list[Job], experiments: list[str]) -> None:
+    """Publish while other runs go on: what comes after cannot lose it, and no run waits for a table that was touched.
+
+    It may be one that they make anew.
     """
     try:
-        written = False
-        for experiment in experiments:
-            of_it = [job for job in jobs if job.experiment == experiment]
-            if all(job.record.ended for job in of_it):
-                results.add(target, experiment, [job.record for job in of_it], [job.command for job in of_it])
-                written = True
-        if written:
-            results.refresh(target)
+        publish(target, jobs, experiments)
     except BadInput as error:
         print(f"the report waits: {error}", file=sys.stderr, flush=True)
+
+
+def ended_with(code: int) -> str:
+    """Say how a process ended."""
+    killed = ", killed from outside, as by a system without memory" if code == -signal.SIGKILL else ""
+    return f"exit code {code}{killed}"
 
 
 def announce(jobs: list[Job]) -> None:
@@ -238,7 +248,7 @@ def run_all(jobs: list[Job], processes: int, after: Callable[[Job], None]) -> li
         with printing:
             if process.returncode and not stop.came():
                 broken.append(job)
-                print(f"FAILED with exit code {process.returncode}: {job.command}", flush=True)
+                print(f"FAILED with {ended_with(process.returncode)}: {job.command}", flush=True)
             left = sum(not other.record.ended for other in jobs if other not in broken)
             print(f"{left} of {len(jobs)} runs to go", flush=True)
         with writing:

@@ -8,24 +8,36 @@ results/
     SHA256SUMS           of all these tables, as sha256sum writes it: a table that was touched is not judged
     claims.csv           claims/
     README.md, report.html
+    .lock, holder.json   which process writes here: two take turns (not committed)
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bnrepro import report, tables
+from bnrepro import lock, report, tables
 from bnrepro.claims import about, judge
 from bnrepro.errors import BadInput
-from bnrepro.files import write_text
+from bnrepro.files import sha256, write_text
 from bnrepro.record import Record
 from bnrepro.tables import BENCH, MADE_BY, SUMS
 
+JUDGED = "claims.csv"
 OF_BENCH = (BENCH, MADE_BY)
+TURN = 600  # seconds to wait for another process that writes there: a report takes some
+
+
+def alone(results: Path) -> AbstractContextManager[None]:
+    """Hold ``results`` while its tables or pages are written, and make it if it is new.
+
+    Raises:
+        BadInput: another process holds it for long, or it cannot be written.
+    """
+    return lock.held(results, TURN)
 
 
 def add(results: Path, experiment: str, records: list[Record], commands: list[str]) -> None:
@@ -35,21 +47,22 @@ def add(results: Path, experiment: str, records: list[Record], commands: list[st
         BadInput: runs.csv is damaged.
     """
     made = tables.runs(records, commands)
-    sums = _sums(results)
-    for name, table in tables.BUILDERS[experiment](records).items():
-        path = results / str(table["data"].iloc[0]) / f"{name}.csv"
-        tables.write(path, table)
-        sums[path.relative_to(results).as_posix()] = _sha256(path)
-    kept = _runs(results)
-    if kept is not None:
-        replaced = kept["data"].isin(made["data"]) & (kept["experiment"] == experiment)
-        for scale in kept.loc[replaced & ~kept["scale"].isin(made["scale"]), "scale"].unique():
-            print(f"{experiment}: the results of scale {scale} give way to those of scale {made['scale'].iloc[0]}")
-        made = pd.concat([kept[~replaced], made], ignore_index=True)
-    order = made.sort_values(["data", "experiment"], key=lambda c: c.map(tables.rank), kind="stable")
-    tables.write(results / "runs.csv", order)
-    sums["runs.csv"] = _sha256(results / "runs.csv")
-    _write_sums(results, sums)
+    with alone(results):
+        sums = _sums(results)
+        for name, table in tables.BUILDERS[experiment](records).items():
+            path = results / str(table["data"].iloc[0]) / f"{name}.csv"
+            tables.write(path, table)
+            sums[path.relative_to(results).as_posix()] = _sha256(path)
+        kept = _runs(results)
+        if kept is not None:
+            replaced = kept["data"].isin(made["data"]) & (kept["experiment"] == experiment)
+            for scale in kept.loc[replaced & ~kept["scale"].isin(made["scale"]), "scale"].unique():
+                print(f"{experiment}: the results of scale {scale} give way to those of scale {made['scale'].iloc[0]}")
+            made = pd.concat([kept[~replaced], made], ignore_index=True)
+        order = made.sort_values(["data", "experiment"], key=lambda c: c.map(tables.rank), kind="stable")
+        tables.write(results / "runs.csv", order)
+        sums["runs.csv"] = _sha256(results / "runs.csv")
+        _write_sums(results, sums)
 
 
 def add_bench(results: Path, part: str, table: pd.DataFrame, made_by: dict[str, Any]) -> None:
@@ -60,43 +73,29 @@ def add_bench(results: Path, part: str, table: pd.DataFrame, made_by: dict[str, 
     Raises:
         BadInput: another file of results is damaged.
     """
-    check(results, without=OF_BENCH)
-    sums, path, beside = _sums(results), results / BENCH, results / MADE_BY
-    if any(not (results / name).is_file() or _sha256(results / name) != sums.get(name) for name in OF_BENCH):
-        if any((results / name).exists() for name in OF_BENCH):
-            print(f"{path} or {beside.name} is not what was made: both are begun anew", flush=True)
-        path.unlink(missing_ok=True)
-        beside.unlink(missing_ok=True)
-    parts = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else {}
-    cases = list(table["case"].unique())
-    if path.exists():
-        there = tables.read(path)
-        replaced = [*cases, *parts.get(part, {"cases": []})["cases"]]
-        table = pd.concat([there[~there["case"].isin(replaced)], table], ignore_index=True)
-    parts[part] = {**made_by, "cases": cases}
-    tables.write(path, table)
-    write_text(beside, json.dumps(parts, indent=1) + "\n")
-    _write_sums(results, {**sums, BENCH: _sha256(path), MADE_BY: _sha256(beside)})
+    with alone(results):
+        check(results, without=OF_BENCH)
+        sums, path, beside = _sums(results), results / BENCH, results / MADE_BY
+        if any(not (results / name).is_file() or _sha256(results / name) != sums.get(name) for name in OF_BENCH):
+            if any((results / name).exists() for name in OF_BENCH):
+                print(f"{path} or {beside.name} is not what was made: both are begun anew", flush=True)
+            path.unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
+        parts = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else {}
+        cases = list(table["case"].unique())
+        if path.exists():
+            there = tables.read(path)
+            replaced = [*cases, *parts.get(part, {"cases": []})["cases"]]
+            table = pd.concat([there[~there["case"].isin(replaced)], table], ignore_index=True)
+        parts[part] = {**made_by, "cases": cases}
+        tables.write(path, table)
+        write_text(beside, json.dumps(parts, indent=1) + "\n")
+        _write_sums(results, {**sums, BENCH: _sha256(path), MADE_BY: _sha256(beside)})
 
 
 def begun(results: Path) -> bool:
     """Say whether any table was written there."""
     return (results / SUMS).exists()
-
-
-def hold(results: Path, records: list[Record]) -> bool:
-    """Say whether ``results`` was made from these runs and is whole."""
-    try:
-        check(results)
-        listed = _runs(results)
-    except BadInput:
-        return False
-    files = [results / name for name in ("claims.csv", "report.html", "README.md")]
-    if listed is None or not all(path.exists() for path in files):
-        return False
-    if tables.fingerprint(results) not in files[-1].read_text(encoding="utf-8"):  # stopped before the report was made
-        return False
-    return {record.folder.name for record in records} <= set(listed["run"])
 
 
 def check(results: Path, without: Sequence[str] = ()) -> None:
@@ -106,8 +105,8 @@ def check(results: Path, without: Sequence[str] = ()) -> None:
         BadInput: one is not; the message names it.
     """
     sums = _sums(results)
-    for path in sorted(results.glob("*/*.csv")):
-        if path.relative_to(results).as_posix() not in sums:
+    for path in sorted([*results.glob("*.csv"), *results.glob("*/*.csv")]):
+        if path.name != JUDGED and path.relative_to(results).as_posix() not in sums:
             raise BadInput(f"{path} is not in {results / SUMS}: restore that, or make both anew with make reproduce")
     for name, expected in sums.items():
         path = results / name
@@ -129,11 +128,14 @@ def refresh(results: Path) -> None:
     Raises:
         BadInput: there are no tables, or one is missing or was touched.
     """
-    check(results)
-    if present := tables.present(results):
-        judged = [judge(about(data), tables.read_all(results / data), data) for data in present]
-        tables.write(results / "claims.csv", pd.concat(judged, ignore_index=True))
-    report.build(results)
+    if not begun(results):
+        raise BadInput(f"{results} holds no results yet; run make reproduce")
+    with alone(results):
+        check(results)
+        if present := tables.present(results):
+            judged = [judge(about(data), tables.read_all(results / data), data) for data in present]
+            tables.write(results / JUDGED, pd.concat(judged, ignore_index=True))
+        report.build(results)
 
 
 def _runs(results: Path) -> pd.DataFrame | None:
@@ -163,4 +165,4 @@ def _write_sums(results: Path, sums: dict[str, str]) -> None:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256(path.read_bytes())

@@ -12,6 +12,7 @@ from bnrepro import checkpoint, data, distributed, probes, theory
 from bnrepro.config import HandwrittenConfig, RunConfig, SamplesConfig, StatisticsConfig, TrainingConfig
 from bnrepro.data import Dataset
 from bnrepro.data.samples import samples
+from bnrepro.door import output_gone
 from bnrepro.dry_run import cost_of, describe
 from bnrepro.errors import BadInput
 from bnrepro.events import Events
@@ -136,7 +137,8 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
     def save(status: str) -> None:
         if first:
             metrics = to_parquet(table.table())
-            checkpoint.save(record.checkpoint, state, checkpoint.Progress(metrics, spent + time.monotonic() - began))
+            done = checkpoint.Progress(metrics, spent + time.monotonic() - began)
+            checkpoint.save(record.checkpoint, config, state, done)
             record.write_metrics(metrics)
             write_status(status)
 
@@ -165,7 +167,7 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
         if first:
             with suppress(BadInput):  # the disk may be full
                 write_status("failed")
-        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # TensorBoard's, which names no file
+        if isinstance(error, OSError) and not output_gone(error):  # TensorBoard's, which names no file
             raise BadInput(cannot_write(record.folder, error)) from error
         raise
     finally:
@@ -180,12 +182,13 @@ def _begin(
     """Bring ``state`` to where the run stopped, or begin its record; return what it had, None where it is new."""
     first, begun = distributed.rank() == 0, None
     if distributed.any_says(first and record.begun, device):
-        begun = checkpoint.restore(record.checkpoint, state)
+        begun = checkpoint.restore(record.checkpoint, config, state)
     _check_agreed(record, state, device)
     if first:
         made_by = provenance(device, dataset.sha256, dataset.classes)
         if begun:
             record.resume(state.step, made_by)
+            record.write_metrics(begun.metrics)
             print(f"{record.name}: going on from step {state.step:,}", flush=True)
         else:
             record.begin(config, made_by)

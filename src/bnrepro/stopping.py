@@ -18,19 +18,26 @@ class Stopped(BaseException):
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
-    """Hold SIGINT back until what is within is done: an import that it cuts in two may leave modules that recurse."""
-    if threading.current_thread() is not threading.main_thread():  # the only one that may
-        yield
-        return
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda signum, frame: came.append(signum))
+def leaving() -> Iterator[None]:
+    """While nothing is at work yet, SIGINT and SIGTERM end the process at once, with one line.
+
+    An exception that cuts an import in two may leave modules that recurse. Handlers that others have set stay.
+    """
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # the only one that may
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(signum) in (signal.SIG_DFL, signal.default_int_handler):
+                before[signum] = signal.signal(signum, _leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if came and callable(before):
-        before(signal.SIGINT, None)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _leave(signum: int, frame: FrameType | None) -> None:
+    os.write(2, b"stopped; the same command, given again, goes on\n")  # print may be at work already
+    os._exit(128 + signum)
 
 
 class StopRequest:

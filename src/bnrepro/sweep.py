@@ -1,5 +1,6 @@
 """What a sweep found: the runs of any folder, those that differ in their seeds alone taken together. No torch."""
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,15 +37,21 @@ def records(folders: Iterable[Path]) -> list[Record]:
 
     Raises:
         BadInput: a folder is not there, or there is no run in any.
+        OSError: one may not be entered.
     """
     found = dict[Path, None]()
     for folder in folders:
         if not folder.is_dir():
             raise BadInput(f"{folder} is no folder; name one with runs in it, such as runs/single")
-        found |= {path.parent: None for path in sorted(folder.resolve().rglob("*")) if path.name in FILES}
+        walked = sorted(os.walk(folder.resolve(), onerror=_refuse))
+        found |= {Path(place): None for place, _, names in walked if FILES.intersection(names)}
     if not found:
         raise BadInput(f"there is no run in {', '.join(map(str, folders))}")
     return [Record(folder) for folder in found]
+
+
+def _refuse(error: OSError) -> None:
+    raise error
 
 
 def summary(runs: Iterable[Record]) -> Summary:

@@ -7,7 +7,6 @@ from rich.console import Console
 from rich.table import Table
 
 from bnrepro import sweep
-from bnrepro.errors import BadInput
 from bnrepro.files import write_text
 from bnrepro.report.cells import NONE, cell, number
 
@@ -28,14 +27,20 @@ def show(folders: list[Path], csv: Path | None, markdown: Path | None) -> None:
         Console().print(_screen(table))
         print("accuracy at the end: mean over the seeds (its 95 % Student t interval, within 0 and 1)")
     for line in [f"{len(runs) - len(missing)} of {len(runs)} runs have ended", *missing, *twice]:
-        print(line)
+        print(_shown(line))
 
 
 def _write(path: Path, text: str) -> None:
-    try:
-        write_text(path, text)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be written ({error.strerror})") from error
+    """Write a file, through a link to where it leads; a device or pipe takes the text as it is."""
+    if path.exists() and not path.is_file():
+        path.write_text(text)
+    else:
+        write_text(path.resolve(), text)
+
+
+def _shown(text: str) -> str:
+    """Return ``text`` so that no character of it steers a terminal."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def _written(table: pd.DataFrame) -> pd.DataFrame:
@@ -56,7 +61,7 @@ def _screen(table: pd.DataFrame) -> Table:
     for column in written:
         screen.add_column(str(column))
     for row in written.itertuples(index=False):
-        screen.add_row(*row)
+        screen.add_row(*map(_shown, row))
     return screen
 
 

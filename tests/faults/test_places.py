@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bnrepro import sweep
+from bnrepro import reproduce, results, sweep, sweep_page
+from bnrepro.errors import BadInput
 from bnrepro.record import Record
 from bnrepro.run import run
 from conftest import Make
@@ -64,3 +65,101 @@ def test_three_thousand_runs_in_one_folder(small: Make, tmp_path: Path) -> None:
     assert run(small(*settings)).folder == one.folder  # found among them, and not run again
     assert run(small(*settings, "name=another")).ended
     shutil.rmtree(many)
+
+
+LONG = "x" * 300
+STEP = ["train.py", "network=mlp", "scale=smoke", "data=digits", "steps=1"]
+
+
+def said_by(script: list[str], folder: Path, before: list[str] | None = None) -> str:
+    """Return the one line with which a command refuses."""
+    command = [*(before or []), sys.executable, str(ROOT / "scripts" / script[0]), *script[1:]]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [*STEP, f"runs_root={LONG}"],
+        [*STEP, f"runs_root={LONG}", "-m", "optim.lr=0.1,0.2"],
+        ["report.py", "--runs", LONG],
+    ],
+    ids=["run", "sweep", "report"],
+)
+def test_a_name_that_is_too_long_is_said(script: list[str], tmp_path: Path) -> None:
+    assert said_by(script, tmp_path).endswith("(File name too long); allow it, or choose another place")
+
+
+@pytest.mark.parametrize("script", [STEP, ["report.py", "--runs", "runs"], ["report.py"]], ids=["run", "sum", "report"])
+def test_a_folder_that_may_not_be_entered_is_said(script: list[str], tmp_path: Path) -> None:
+    rights = "-dac_override,-dac_read_search"
+    as_one_of_many = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
+    if os.geteuid() == 0 and not shutil.which("setpriv"):
+        pytest.skip("root may enter every folder, and there is no setpriv here")
+    for name in ("runs", "results"):
+        (tmp_path / name / "single").mkdir(parents=True)
+        (tmp_path / name).chmod(0)
+    try:
+        assert "Permission denied" in said_by(script, tmp_path, as_one_of_many if os.geteuid() == 0 else None)
+    finally:
+        for name in ("runs", "results"):
+            (tmp_path / name).chmod(0o700)
+
+
+@pytest.mark.parametrize("instead", ["a file", "a link to nowhere"])
+def test_results_that_cannot_be_written_are_said_before_anything_runs(
+    instead: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = Path("runs/smoke/results")
+    place.parent.mkdir(parents=True)
+    if instead == "a file":
+        place.write_text("")
+    else:
+        place.symlink_to("nowhere")
+    assert reproduce.main(["--scale", "smoke", "--data", "digits", "--experiment", "fig1"]) == 2
+    assert "error: runs/smoke/results cannot be written" in capsys.readouterr().err
+    assert [path.name for path in place.parent.iterdir()] == ["results"]
+
+
+def test_two_that_write_results_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "TURN", 0.1)
+    with results.alone(tmp_path):
+        (tmp_path / "SHA256SUMS").write_text("")
+        for write in (lambda: results.refresh(tmp_path), lambda: results.add(tmp_path, "fig1", [], [])):
+            with pytest.raises(BadInput, match=rf"another process is working on {tmp_path}"):
+                write()
+
+
+def test_a_summary_goes_through_links_and_into_pipes(small: Make, tmp_path: Path) -> None:
+    record = run(small("network=mlp", "steps=2"))
+    (tmp_path / "link").symlink_to(tmp_path / "table.csv")
+    sweep_page.show([record.folder], tmp_path / "link", Path(os.devnull))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "table.csv").read_text().startswith("network,")
+    assert Path(os.devnull).is_char_device()
+
+
+def test_a_pipe_in_a_files_place_is_not_waited_for(
+    small: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = run(small("network=mlp", "steps=2"))
+    for name in ("config.json", "status.json"):
+        copy = tmp_path / name
+        shutil.copytree(record.folder, copy)
+        (copy / name).unlink()
+        os.mkfifo(copy / name)
+    sweep_page.show([tmp_path], None, None)
+    assert "1 of 3 runs have ended" in capsys.readouterr().out
+
+
+def test_files_have_the_rights_that_the_umask_leaves(small: Make) -> None:
+    before = os.umask(0o027)
+    try:
+        record = run(small("network=mlp", "steps=2"))
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in record.folder.glob("*.json")} == {0o640}

@@ -51,7 +51,7 @@ def test_a_full_disk_loses_nothing(room: int, small_disk: Path, tmp_path: Path) 
         assert "it takes" in message
         assert " KiB" in message
         state = initial(config, data.load(config.data, Path(config.data_root)), torch.device("cpu"))
-        assert checkpoint.restore(record.checkpoint, state) is not None
+        assert checkpoint.restore(record.checkpoint, config, state) is not None
         assert state.step > 0
         assert not record.read_metrics().empty
     else:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from bnrepro.probes import Measurement
 from bnrepro.record import Record
 from bnrepro.run import run
 from bnrepro.state import State
-from bnrepro.stopping import Stopped, StopRequest, held_back
+from bnrepro.stopping import Stopped, StopRequest, leaving
 from interruption import Interrupted
 
 runs = sys.modules[run.__module__]
@@ -47,7 +48,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint(
         process.send_signal(signum)
         _, said = process.communicate(timeout=60)
     assert process.returncode == code
-    assert said.splitlines() == ["stopped, with a checkpoint; the same command goes on from it"]
+    assert said.splitlines() == ["stopped; the same command goes on from the last checkpoint"]
     record = Record.of(load(settings(tmp_path / "runs")))
     assert record.status["status"] == "stopped"
     assert 0 < record.status["step"] < 1500
@@ -69,19 +70,36 @@ def test_a_second_signal_ends_at_once() -> None:
         assert process.wait(timeout=30) == -signal.SIGTERM
 
 
-def test_what_is_held_back_comes_when_the_import_is_done() -> None:
-    done = []
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    "script", [["train.py", "network=mlp", *SMALL], ["reproduce.py", *SMOKE]], ids=["train", "reproduce"]
+)
+def test_a_signal_before_anything_is_at_work_is_one_line(
+    script: list[str], signum: int, code: int, tmp_path: Path
+) -> None:
+    """As it starts: it imports, composes, reads the data. The first tenths of a second are Python's own."""
+    command = [sys.executable, str(ROOT / "scripts" / script[0]), *script[1:]]
+    for seconds in (0.5, 1.5):
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        ) as it:
+            time.sleep(seconds)
+            it.send_signal(signum)
+            _, said = it.communicate(timeout=60)
+        assert it.returncode == code, said
+        assert len(said.splitlines()) == 1, said
+        assert said.startswith("stopped; the same command")
 
-    def interrupted() -> None:
-        with held_back():
-            signal.raise_signal(signal.SIGINT)
-            done.append("import")
-        done.append("what follows")
 
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert done == ["import"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+def test_handlers_that_others_have_set_stay_while_nothing_is_at_work() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with leaving():
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +112,7 @@ def test_whatever_reads_the_output_may_leave(script: list[str], tmp_path: Path) 
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
     os.close(writer)
     assert done.returncode == 1
-    said = "error: what read the output has gone; the same command goes on from the last checkpoint"
+    said = "error: the output cannot be written; the same command goes on from the last checkpoint"
     assert done.stderr.splitlines() == [said]
 
 
@@ -147,7 +165,7 @@ def test_what_comes_while_a_run_ends_loses_nothing(how: str, tmp_path: Path, mon
     original, calls = runs._end, []
 
     def ending(*given: Any, **named: Any) -> None:
-        calls.append(checkpoint.restore(Record.of(config).checkpoint, given[3]))
+        calls.append(checkpoint.restore(Record.of(config).checkpoint, config, given[3]))
         if len(calls) == 1:
             if how != "a signal":
                 raise Interrupted

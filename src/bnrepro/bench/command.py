@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from bnrepro import at_hand, results
+from bnrepro import at_hand, door, results
 from bnrepro.bench import growth, inception, mnist, profile, whole
 from bnrepro.errors import BadInput
 from bnrepro.provenance import provenance
@@ -35,22 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", help="default: cifar10, or cifar10_jpeg where it is there; else shapes")
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: results")
     given = parser.parse_args(arguments)
-    try:
-        bench([given.only] if given.only else list(MEASURES), given.images, given.results)
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenExecutor:
-        print("error: a process that was measured was killed; its part is not in bench.csv", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; the parts that were measured before are in bench.csv, this one is not", file=sys.stderr)
-        return 130
-    return 0
+    return door.command(
+        lambda: bench([given.only] if given.only else list(MEASURES), given.images, given.results),
+        "interrupted; the parts that were measured before are in bench.csv, this one is not",
+    )
 
 
-def bench(parts: list[str], images: str | None, target: Path) -> None:
-    """Do what :func:`main` says.
+def bench(parts: list[str], images: str | None, target: Path) -> int:
+    """Do what :func:`main` says; return 0, or 1 where a process was killed.
 
     Raises:
         BadInput: data cannot be had, or a fast path computes something else.
@@ -72,5 +64,9 @@ def bench(parts: list[str], images: str | None, target: Path) -> None:
             table = MEASURES[part](pictures, device).assign(device=made_by["device"])
             print(table[["case", "variant", "unit", "median", "low", "high", "met"]].to_string(), flush=True)
             results.add_bench(target, part, table, made_by)
+    except BrokenExecutor:
+        print("error: a process that was measured was killed; its part is not in bench.csv", file=sys.stderr)
+        return 1
     finally:
         results.refresh(target)  # whatever ends it, the pages show what was measured
+    return 0

@@ -1,0 +1,72 @@
+"""The door of every command: what a person or the machine has got wrong is said in one message, with its exit code.
+
+0: all is done; 1: a run failed, or the output cannot be written; 2: something given was wrong, or a file cannot be
+reached; 130 and 143: ended by SIGINT and SIGTERM.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+
+from bnrepro.errors import BadInput
+from bnrepro.stopping import Stopped
+
+MEMORY = (
+    "there is not enough memory: lower batch_size, the number of seeds or optim.rates, model.width or model.hidden, or "
+    "data.train_examples, or run fewer at once; the last checkpoint is whole, for the same command with more memory"
+)
+NO_MEMORY = ("memoryerror", "outofmemory", "allocate memory", "out of memory", "alloc_failed", "failed to map segment")
+
+
+def command(work: Callable[[], int], interrupted: str) -> int:
+    """Do a command's work and return its exit code; ``interrupted`` is said where a signal ends it."""
+    try:
+        code = work()
+        sys.stdout.flush()
+        return code
+    except BadInput as error:
+        return refuse(str(error))
+    except OSError as error:
+        if output_gone(error):
+            return output_closed()
+        if error.filename is None:
+            raise
+        return refuse(unreachable(error))
+    except (KeyboardInterrupt, Stopped) as stopped:
+        print(interrupted, file=sys.stderr)
+        return stopped.code if isinstance(stopped, Stopped) else 130
+
+
+def refuse(message: str) -> int:
+    """Print what was wrong and return the exit code 2."""
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+def unreachable(error: OSError) -> str:
+    """Say which file or folder cannot be reached, and why."""
+    return f"{error.filename} cannot be reached ({error.strerror}); allow it, or choose another place"
+
+
+def output_gone(error: OSError) -> bool:
+    """Say whether it is the output that cannot be written: what read it has gone, or its disk is full."""
+    if isinstance(error, BrokenPipeError):
+        return True
+    try:
+        print(flush=True)
+    except OSError:
+        return True
+    return False
+
+
+def output_closed() -> int:
+    """Say that the output cannot be written, as after ``| head``; return the exit code 1."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would fail again as it ends
+    print("error: the output cannot be written; the same command goes on from the last checkpoint", file=sys.stderr)
+    return 1
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Say whether the host or the GPU had no memory left. torch has no one class for it."""
+    said = f"{type(error).__name__}: {error}".lower()
+    return any(word in said for word in NO_MEMORY)
