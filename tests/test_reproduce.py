@@ -150,7 +150,7 @@ def test_results_that_could_not_be_written_are_no_success(
     arguments = ["--scale", "smoke", "--data", "digits", "--experiment", "fig1"]
     assert reproduce.main(arguments) == 2
     said = capsys.readouterr().err.splitlines()
-    assert [line.partition(": ")[0] for line in said] == ["the report waits", "error"]
+    assert {line.partition(": ")[0] for line in said[:-1]} == {"the report waits"}
     assert "results/digits/fig1_curves.csv cannot be written" in said[-1]
     (tmp_path / "runs/smoke/results/digits").unlink()
     assert reproduce.main(arguments) == 0

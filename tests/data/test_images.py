@@ -176,6 +176,14 @@ def test_a_damaged_cache_is_built_anew(harm: str, root: Path, capsys: pytest.Cap
     assert "is damaged: it is built anew" in capsys.readouterr().out
 
 
+def test_a_cache_on_a_disk_that_is_read_only_is_read(root: Path) -> None:
+    first = data.load(config(), root)
+    lock = only_cache(root).with_suffix(".lock")
+    lock.unlink()
+    lock.mkdir()  # cannot be opened, as on such a disk
+    assert data.load(config(), root).sha256 == first.sha256
+
+
 def test_a_build_that_fails_leaves_no_cache(root: Path) -> None:
     (root / "tree/test/dog/1.png").write_bytes(b"not an image")
     with pytest.raises(BadInput, match=r"dog/1.png does not decode as an image"):

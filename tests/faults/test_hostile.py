@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from bnrepro import cli, results
+from bnrepro import cli, results, sweep_page
 from bnrepro.compose import load
 from bnrepro.errors import BadInput
 from bnrepro.run import run
@@ -66,6 +66,15 @@ def test_names_are_shown_as_text(small: Make, tmp_path: Path) -> None:
     page = (target / "report.html").read_text()
     assert evil not in page
     assert "&lt;script&gt;" in page
+
+
+def test_what_would_steer_a_terminal_is_shown_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "\x1b[2Jrun").mkdir()
+    (tmp_path / "\x1b[2Jrun/config.json").write_text("{")
+    sweep_page.show([tmp_path], None, None)
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert r"\x1b[2Jrun: " in said
 
 
 def test_servers_answer_this_machine_alone() -> None:

@@ -116,6 +116,16 @@ def test_whatever_reads_the_output_may_leave(script: list[str], tmp_path: Path) 
     assert done.stderr.splitlines() == [said]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_behind_the_output_is_not_the_runs_folder(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts/train.py"), "network=mlp", *SMALL, "steps=2"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    said = "error: the output cannot be written; the same command goes on from the last checkpoint"
+    assert done.stderr.splitlines() == [said]
+
+
 def test_the_slurm_job_is_queued_again_at_the_end_not_in_the_middle() -> None:
     requeued: list[int] = []
     before = signal.signal(signal.SIGUSR2, lambda signum, frame: requeued.append(signum))
