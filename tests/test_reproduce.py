@@ -151,7 +151,7 @@ def test_results_that_could_not_be_written_are_no_success(
     assert reproduce.main(arguments) == 2
     said = capsys.readouterr().err.splitlines()
     assert {line.partition(": ")[0] for line in said[:-1]} == {"the report waits"}
-    assert "results/digits/fig1_curves.csv cannot be written" in said[-1]
+    assert "results/digits/fig1_accuracy.csv cannot be written" in said[-1]
     (tmp_path / "runs/smoke/results/digits").unlink()
     assert reproduce.main(arguments) == 0
     assert (tmp_path / "runs/smoke/results/report.html").exists()

@@ -85,10 +85,11 @@ def add_bench(results: Path, part: str, table: pd.DataFrame, made_by: dict[str, 
         cases = list(table["case"].unique())
         if path.exists():
             there = tables.read(path)
-            replaced = [*cases, *parts.get(part, {"cases": []})["cases"]]
-            table = pd.concat([there[~there["case"].isin(replaced)], table], ignore_index=True)
+            old = there["case"].isin([*cases, *parts.get(part, {"cases": []})["cases"]])
+            before = (~old).cummin() if old.any() else ~old
+            table = pd.concat([there[before], table, there[~old & ~before]], ignore_index=True)
         parts[part] = {**made_by, "cases": cases}
-        tables.write(path, table)
+        tables.write(path, table.infer_objects())  # a part without rows, such as a compiler's, leaves objects
         write_text(beside, json.dumps(parts, indent=1) + "\n")
         _write_sums(results, {**sums, BENCH: _sha256(path), MADE_BY: _sha256(beside)})
 

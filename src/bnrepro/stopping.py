@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -17,22 +17,36 @@ class Stopped(BaseException):
         self.code = 128 + signum  # what a shell reports of a process that a signal ended
 
 
-@contextmanager
-def leaving() -> Iterator[None]:
+def leaving() -> AbstractContextManager[None]:
     """While nothing is at work yet, SIGINT and SIGTERM end the process at once, with one line.
 
-    An exception that cuts an import in two may leave modules that recurse. Handlers that others have set stay.
+    An exception that cuts an import in two may leave modules that recurse.
     """
+    return _answering(_leave)
+
+
+def raising() -> AbstractContextManager[None]:
+    """While something is at work that has no checkpoint, SIGINT and SIGTERM raise :class:`Stopped` at once."""
+    return _answering(_raise)
+
+
+@contextmanager
+def _answering(answer: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Answer SIGINT and SIGTERM with ``answer``; handlers that others have set stay."""
     before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():  # the only one that may
         for signum in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(signum) in (signal.SIG_DFL, signal.default_int_handler):
-                before[signum] = signal.signal(signum, _leave)
+                before[signum] = signal.signal(signum, answer)
     try:
         yield
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+def _raise(signum: int, frame: FrameType | None) -> None:
+    raise Stopped(signum)
 
 
 def _leave(signum: int, frame: FrameType | None) -> None:

@@ -292,7 +292,7 @@ def test_a_parts_rows_take_the_place_of_those_that_it_had(tmp_path: Path) -> Non
         tmp_path, "one", rows.seconds("b", "y", [2.0]).assign(device="a processor"), {**made_by, "commit": "1"}
     )
     table = pd.read_csv(tmp_path / "bench.csv")
-    assert table[["case", "variant"]].values.tolist() == [["c", "x"], ["b", "y"]]
+    assert table[["case", "variant"]].values.tolist() == [["b", "y"], ["c", "x"]]
     assert list(table.columns) == rows.COLUMNS
     parts = json.loads((tmp_path / "bench.json").read_text())
     assert {part: by["commit"] for part, by in parts.items()} == {"one": "1", "two": "0"}

@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from bnrepro import at_hand, door, results
+from bnrepro import at_hand, data, door, results
 from bnrepro.bench import growth, inception, mnist, profile, whole
 from bnrepro.errors import BadInput
 from bnrepro.provenance import provenance
 from bnrepro.run import set_up_torch
+from bnrepro.stopping import raising
 
 MEASURES: dict[str, Callable[[str, str], pd.DataFrame]] = {
     "mnist": lambda _, device: mnist.measure(device),
@@ -28,45 +29,65 @@ ON_MNIST = ("mnist", "profile", "growth", "whole")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is asked for and write it; return the exit code.
 
-    It is 0, 1 where a process was killed, 2 where something given was wrong, 130 when interrupted.
+    1 where a process was killed; door.py has the others.
     """
     parser = argparse.ArgumentParser(description="Measure how fast it is; best on a machine that does nothing else.")
     parser.add_argument("--only", choices=list(MEASURES), help="measure one part; the others' rows stay")
     parser.add_argument("--images", help="default: cifar10, or cifar10_jpeg where it is there; else shapes")
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: results")
     given = parser.parse_args(arguments)
-    return door.command(
-        lambda: bench([given.only] if given.only else list(MEASURES), given.images, given.results),
-        "interrupted; the parts that were measured before are in bench.csv, this one is not",
-    )
+    parts = [given.only] if given.only else list(MEASURES)
+    with raising():
+        return door.command(
+            lambda: bench(parts, given.images, given.results),
+            "interrupted; the parts that were measured before are in bench.csv, this one is not",
+        )
 
 
 def bench(parts: list[str], images: str | None, target: Path) -> int:
     """Do what :func:`main` says; return 0, or 1 where a process was killed.
 
     Raises:
-        BadInput: data cannot be had, or a fast path computes something else.
+        BadInput: data or results are not there or not to be written, or a fast path computes something else.
     """
-    if not results.begun(target):
-        raise BadInput(f"{target} holds no results yet, to which these would belong; run make reproduce")
-    results.check(target, without=results.OF_BENCH)  # which is made here
-    if set(parts) & set(ON_MNIST):
-        at_hand.handwritten("mnist")
-    pictures, banner = at_hand.images(images, "cpu")
-    if banner:
-        banner.show()
+    pictures = _at_the_door(parts, images, target)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     set_up_torch(1)
+    code = 0
     try:
         for part in parts:
             print(f"measuring {part}", flush=True)
             made_by = provenance(torch.device(device), "", 0)
             table = MEASURES[part](pictures, device).assign(device=made_by["device"])
-            print(table[["case", "variant", "unit", "median", "low", "high", "met"]].to_string(), flush=True)
             results.add_bench(target, part, table, made_by)
+            print(table[["case", "variant", "unit", "median", "low", "high", "met"]].to_string(), flush=True)
     except BrokenExecutor:
         print("error: a process that was measured was killed; its part is not in bench.csv", file=sys.stderr)
-        return 1
-    finally:
-        results.refresh(target)  # whatever ends it, the pages show what was measured
-    return 0
+        code = 1
+    except BaseException:  # a signal's too: whatever ends it, the pages show what was measured
+        try:
+            results.refresh(target)
+        except BadInput as error:
+            print(f"the pages stay as they were: {error}", file=sys.stderr)
+        raise
+    results.refresh(target)
+    return code
+
+
+def _at_the_door(parts: list[str], images: str | None, target: Path) -> str:
+    """Refuse what would be found out after minutes of measuring; return the name of the images."""
+    if not results.begun(target):
+        raise BadInput(f"{target} holds no results yet, to which these would belong; run make reproduce")
+    with results.alone(target):
+        results.check(target, without=results.OF_BENCH)  # which is made here
+    for name in results.OF_BENCH:
+        if (target / name).exists() and not (target / name).is_file():
+            raise BadInput(f"{target / name} is no regular file; remove it")
+    if set(parts) & set(ON_MNIST):
+        at_hand.handwritten("mnist")
+    pictures, banner = at_hand.images(images, "cpu")
+    if banner:
+        banner.show()
+    config = inception.setting(pictures, "cpu")
+    data.load(config.data, Path(config.data_root), config.augment.crop)
+    return pictures

@@ -74,9 +74,8 @@ def _made_by(parts: dict[str, dict[str, Any]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for part, by in parts.items():
         changed = " with changes" if by["dirty"] else ""
-        words = (
-            f"on {by['device']} ({by['cores']} cores), torch {by['versions']['torch']}, at commit {by['commit'][:10]}"
-        )
+        commit = f"at commit {by['commit'][:10]}" if by["commit"] else "at a commit that is not known"
+        words = f"on {by['device']} ({by['cores']} cores), torch {by['versions']['torch']}, {commit}"
         found[words + changed] = ", ".join([*([found[words + changed]] if words + changed in found else []), part])
     return found
 
