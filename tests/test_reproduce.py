@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from bnrepro import at_hand, reproduce, tables
+from bnrepro.compose import load
 from bnrepro.data import mnist
 from bnrepro.errors import BadInput
 from bnrepro.mnist_files import MNIST_SHA256, mnist_folder, where_to_put_mnist
+from bnrepro.run import run
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -155,6 +157,22 @@ def test_results_that_could_not_be_written_are_no_success(
     (tmp_path / "runs/smoke/results/digits").unlink()
     assert reproduce.main(arguments) == 0
     assert (tmp_path / "runs/smoke/results/report.html").exists()
+
+
+def test_another_runs_folder_makes_no_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A whole one, in which all files agree."""
+    monkeypatch.chdir(tmp_path)
+    _, theirs = (job.record for job in reproduce.plan("smoke", {"fig1": "digits"}, "cpu", Path("runs/smoke")))
+    theirs.folder.mkdir(parents=True)
+    run(load([*reproduce.plan("smoke", {"fig1": "digits"}, "cpu", Path("runs"))[0].overrides, "runs_root=other"]))
+    (made,) = Path("other/fig1").iterdir()
+    theirs.folder.rmdir()
+    made.rename(theirs.folder)
+    assert reproduce.main(["--scale", "smoke", "--data", "digits", "--experiment", "fig1"]) == 2
+    assert "is of a run with another config: network is mlp there and mlp_bn here" in capsys.readouterr().err
+    assert not Path("runs/smoke/results").exists()
 
 
 def test_what_was_killed_from_outside_is_told_why() -> None:

@@ -1,5 +1,6 @@
 """The tables of each experiment, from small real runs, against the runs' own measurements."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from bnrepro import paper, results, tables
 from bnrepro.curves import accuracy_curves, final_accuracy, smooth, typical_bands
 from bnrepro.errors import BadInput
+from bnrepro.files import sha256
 from bnrepro.record import Record
 from bnrepro.run import run
 from conftest import Make
@@ -76,11 +78,45 @@ def test_results_on_digits_leave_mnists_alone(small: Make, tmp_path: Path) -> No
     kept = tables.read(tmp_path / "results/runs.csv").assign(data="mnist", command="on mnist")
     tables.write(tmp_path / "results/runs.csv", kept)
     (tmp_path / "results/digits").rename(tmp_path / "results/mnist")
+    sums = tmp_path / "results/SHA256SUMS"
+    signed = sha256((tmp_path / "results/runs.csv").read_bytes())
+    lines = [line for line in sums.read_text().splitlines() if not line.endswith("runs.csv")]
+    sums.write_text("\n".join([*lines, f"{signed}  runs.csv", ""]))
     before = {path: path.read_bytes() for path in (tmp_path / "results/mnist").iterdir()}
     results.add(tmp_path / "results", "fig1", [record], ["on digits"])
     assert {path: path.read_bytes() for path in (tmp_path / "results/mnist").iterdir()} == before
     listed = tables.read(tmp_path / "results/runs.csv")
     assert dict(zip(listed["data"], listed["command"], strict=True)) == {"mnist": "on mnist", "digits": "on digits"}
+
+
+@pytest.mark.parametrize("harm", ["edited", "gone", "a pipe"])
+def test_a_list_of_runs_that_was_touched_is_not_added_to(harm: str, small: Make, tmp_path: Path) -> None:
+    (record,) = runs(small, "fig1", "network=mlp")
+    target = tmp_path / "results"
+    results.add(target, "fig1", [record], ["command"])
+    kept = (target / "SHA256SUMS").read_text()
+    listed = target / "runs.csv"
+    content = listed.read_text()
+    listed.unlink()
+    if harm == "edited":
+        listed.write_text(content.replace("finished", "diverged"))
+    elif harm == "a pipe":
+        os.mkfifo(listed)
+    with pytest.raises(BadInput, match=r"runs\.csv is missing or not what was made"):
+        results.add(target, "fig1", [record], ["command"])
+    assert (target / "SHA256SUMS").read_text() == kept
+
+
+def test_killed_between_the_list_of_runs_and_its_sum_it_goes_on(small: Make, tmp_path: Path) -> None:
+    first, second = runs(small, "fig1", "network=mlp", "network=mlp_bn")
+    target = tmp_path / "results"
+    results.add(target, "fig1", [first], ["command"])
+    kept = (target / "SHA256SUMS").read_text()
+    results.add(target, "fig1", [first, second], ["command"] * 2)
+    made = (target / "SHA256SUMS").read_text()
+    (target / "SHA256SUMS").write_text(kept)
+    results.add(target, "fig1", [first, second], ["command"] * 2)
+    assert (target / "SHA256SUMS").read_text() == made
 
 
 def test_a_bench_that_no_sum_is_of_is_not_read(small: Make, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ NO_MEMORY = ("memoryerror", "outofmemory", "allocate memory", "out of memory", "
 
 def command(work: Callable[[], int], interrupted: str) -> int:
     """Do a command's work and return its exit code; ``interrupted`` is said where a signal ends it."""
+    if sys.stdout is None:  # closed by who started it, who wants no output
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # to the end of the process
     try:
         code = work()
         sys.stdout.flush()
@@ -35,6 +37,11 @@ def command(work: Callable[[], int], interrupted: str) -> int:
     except (KeyboardInterrupt, Stopped) as stopped:
         print(interrupted, file=sys.stderr)
         return stopped.code if isinstance(stopped, Stopped) else 130
+    except Exception as error:
+        if not lacks_memory(error):
+            raise
+        print(f"error: {MEMORY}", file=sys.stderr)
+        return 1
 
 
 def refuse(message: str) -> int:

@@ -95,9 +95,13 @@ class Record:
         """
         try:
             status = self._read(self._status, "run", "status", "step", "seconds", "diverged", "tables")
-            return status if status["run"] == sha256_of(self.config) else {"status": "missing"}
+            return status if status["run"] == self._whose() else {"status": "missing"}
         except BadInput:
             return {"status": "missing"}
+
+    def _whose(self) -> str:
+        """Hash what was run and where: one config may have been run on other data."""
+        return sha256_of({"config": self.config, "provenance": self.provenance})
 
     @property
     def begun(self) -> bool:
@@ -187,7 +191,7 @@ class Record:
     def write_status(self, status: str, step: int, seconds: float, diverged: dict[str, int]) -> None:
         """Write down how far the run is, and the SHA-256 of the tables that were written before."""
         value = {"status": status, "step": step, "seconds": round(seconds, 1), "diverged": diverged}
-        write_json(self._status, {**value, "run": sha256_of(self.config), "tables": self._sums})
+        write_json(self._status, {**value, "run": self._whose(), "tables": self._sums})
 
     def write_metrics(self, content: bytes) -> None:
         """Write the table of measurements, as :func:`to_parquet` gives it, atomically."""

@@ -88,6 +88,7 @@ def reproduce(
         banner.show()
     jobs = plan(scale, data_of, device, runs_root)
     for job in jobs:
+        job.record.check(job.config)
         job.record.mend()
     missing = [job for job in jobs if not job.record.ended]
     names = " and ".join(dict.fromkeys(data_of.values()))

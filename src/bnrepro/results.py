@@ -8,7 +8,8 @@ results/
     SHA256SUMS           of all these tables, as sha256sum writes it: a table that was touched is not judged
     claims.csv           claims/
     README.md, report.html
-    .lock, holder.json   which process writes here: two take turns (not committed)
+    .lock, holder.json   which process writes here: two take turns; .pending: the runs.csv that it was to write last
+                         (not committed)
 """
 
 import json
@@ -22,12 +23,13 @@ import pandas as pd
 from bnrepro import lock, report, tables
 from bnrepro.claims import about, judge
 from bnrepro.errors import BadInput
-from bnrepro.files import sha256, write_text
+from bnrepro.files import read_bytes, sha256, write_text
 from bnrepro.record import Record
 from bnrepro.tables import BENCH, MADE_BY, SUMS
 
 JUDGED = "claims.csv"
 OF_BENCH = (BENCH, MADE_BY)
+PENDING = ".pending"
 TURN = 600  # seconds to wait for another process that writes there: a report takes some
 
 
@@ -49,19 +51,21 @@ def add(results: Path, experiment: str, records: list[Record], commands: list[st
     made = tables.runs(records, commands)
     with alone(results):
         sums = _sums(results)
+        kept = _runs(results, sums.get("runs.csv"))
         for name, table in tables.BUILDERS[experiment](records).items():
             path = results / str(table["data"].iloc[0]) / f"{name}.csv"
             tables.write(path, table)
             sums[path.relative_to(results).as_posix()] = _sha256(path)
-        kept = _runs(results)
         if kept is not None:
             replaced = kept["data"].isin(made["data"]) & (kept["experiment"] == experiment)
             for scale in kept.loc[replaced & ~kept["scale"].isin(made["scale"]), "scale"].unique():
                 print(f"{experiment}: the results of scale {scale} give way to those of scale {made['scale'].iloc[0]}")
             made = pd.concat([kept[~replaced], made], ignore_index=True)
         order = made.sort_values(["data", "experiment"], key=lambda c: c.map(tables.rank), kind="stable")
-        tables.write(results / "runs.csv", order)
-        sums["runs.csv"] = _sha256(results / "runs.csv")
+        listing = tables.as_csv(order)
+        sums["runs.csv"] = sha256(listing.encode())
+        write_text(results / PENDING, sums["runs.csv"])  # killed between the next two, this one knows what was made
+        write_text(results / "runs.csv", listing)
         _write_sums(results, sums)
 
 
@@ -139,10 +143,15 @@ def refresh(results: Path) -> None:
         report.build(results)
 
 
-def _runs(results: Path) -> pd.DataFrame | None:
+def _runs(results: Path, expected: str | None) -> pd.DataFrame | None:
+    """Read the runs behind the tables that are there; None where there are none."""
     path = results / "runs.csv"
-    if not path.exists():
+    if not path.exists() and expected is None:
         return None
+    pending = results / PENDING
+    made = [expected, *([pending.read_text()] if pending.is_file() else [])]
+    if not path.is_file() or _sha256(path) not in made:
+        raise BadInput(f"{path} is missing or not what was made; restore it, or remove {results} to make all anew")
     listed = tables.read(path)
     if not {"data", "experiment", "run"} <= set(listed.columns):
         raise BadInput(f"{path} is damaged: it has no columns data, experiment and run; restore it")
@@ -153,12 +162,12 @@ def _sums(results: Path) -> dict[str, str]:
     """Read the SHA-256 of each table; of none where there are no results yet."""
     path = results / SUMS
     try:
-        pairs = [line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
+        pairs = [line.split("  ", 1) for line in read_bytes(path).decode().splitlines()]
         return {name: digest for digest, name in pairs}
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path} is damaged ({error}); restore it") from error
+        raise BadInput(f"{path} cannot be read, or is damaged ({error}); restore it") from error
 
 
 def _write_sums(results: Path, sums: dict[str, str]) -> None:
@@ -166,4 +175,4 @@ def _write_sums(results: Path, sums: dict[str, str]) -> None:
 
 
 def _sha256(path: Path) -> str:
-    return sha256(path.read_bytes())
+    return sha256(read_bytes(path))

@@ -189,6 +189,7 @@ def _begin(
         if begun:
             record.resume(state.step, made_by)
             record.write_metrics(begun.metrics)
+            record.write_status("running", state.step, begun.seconds, diverged(config, state))
             print(f"{record.name}: going on from step {state.step:,}", flush=True)
         else:
             record.begin(config, made_by)

@@ -15,7 +15,7 @@ from bnrepro.record import FINAL, Record
 
 SPLITS = ("held_out", "test")
 STACKED = ("seeds", "optim.rates")  # a column of their own, a replica each
-FILES = {"config.json", "status.json", "metrics.parquet", "checkpoint.pt", "holder.json"}  # a run's, if not all
+FILES = {"config.json", "status.json", "metrics.parquet", "checkpoint.pt"}  # a run's, if not all
 
 
 class Summary(NamedTuple):

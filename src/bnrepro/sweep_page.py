@@ -1,5 +1,6 @@
 """The summary of a sweep on the screen, as CSV and as Markdown."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bnrepro import sweep
-from bnrepro.files import write_text
+from bnrepro.errors import BadInput
+from bnrepro.files import cannot_write, write_text
 from bnrepro.report.cells import NONE, cell, number
 
 
@@ -31,11 +33,15 @@ def show(folders: list[Path], csv: Path | None, markdown: Path | None) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file, through a link to where it leads; a device or pipe takes the text as it is."""
-    if path.exists() and not path.is_file():
-        path.write_text(text)
+    """Write a file, through a link to where it leads; a device or pipe takes the text after what it has."""
+    if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
+        try:
+            with open(path, "a") as device:
+                device.write(text)
+        except OSError as error:
+            raise BadInput(cannot_write(path, error)) from error
     else:
-        write_text(path.resolve(), text)
+        write_text(Path(os.path.realpath(path)), text)
 
 
 def _shown(text: str) -> str:

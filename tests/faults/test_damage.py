@@ -181,6 +181,16 @@ def test_a_finished_runs_files_make_no_results_of_another(
     ends_undisturbed(run(config), small, tmp_path)
 
 
+def test_a_status_is_of_one_provenance(small: Make) -> None:
+    """The same config on other data is another run."""
+    record = run(small(*SETTINGS))
+    path = record.folder / "provenance.json"
+    write_json(path, {**read_json(path), "data_sha256": "0" * 64})
+    assert not record.ended
+    with pytest.raises(BadInput, match="began with other data"):
+        run(small(*SETTINGS))
+
+
 @pytest.mark.parametrize("whose", ["another run's", "the same run's, of an earlier step"])
 def test_another_table_of_a_finished_run_is_put_aside(
     whose: str, small: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -1,6 +1,7 @@
 """What all tables have: the labels of their rows, the list of the runs behind them, their files."""
 
 import hashlib
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bnrepro.errors import BadInput
-from bnrepro.files import write_text
+from bnrepro.files import read_bytes, write_text
 from bnrepro.record import Record
 
 SUMS = "SHA256SUMS"
@@ -110,8 +111,13 @@ def labelled(table: pd.DataFrame, record: Record, network: bool = True) -> pd.Da
 
 
 def write(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV, atomically, with as many digits as the measurement deserves."""
-    write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    """Write a table as CSV, atomically."""
+    write_text(path, as_csv(table))
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV, with as many digits as the measurement deserves."""
+    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -121,7 +127,7 @@ def read(path: Path) -> pd.DataFrame:
         BadInput: it is missing or damaged.
     """
     try:
-        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+        return pd.read_csv(io.BytesIO(read_bytes(path)), keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} is missing or damaged ({error}); restore it or run make reproduce") from error
 
