@@ -143,6 +143,34 @@ def test_a_summary_goes_through_links_and_into_pipes(small: Make, tmp_path: Path
     assert Path(os.devnull).is_char_device()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_summary_that_cannot_be_written_is_said(small: Make, tmp_path: Path) -> None:
+    record = run(small("network=mlp", "steps=2"))
+    said = said_by(["report.py", "--runs", str(record.folder), "--csv", "/dev/full"], tmp_path)
+    assert said.startswith("error: /dev/full cannot be written (No space left on device)")
+
+
+def test_a_summary_on_the_output_follows_what_is_there(small: Make, tmp_path: Path) -> None:
+    record = run(small("network=mlp", "steps=2"))
+    log = tmp_path / "log"
+    log.write_text("an earlier line\n")
+    script = [sys.executable, str(ROOT / "scripts/report.py"), "--runs", str(record.folder), "--csv", "/dev/stdout"]
+    with open(log, "a") as output:
+        subprocess.run(script, stdout=output, check=True)
+    said = log.read_text()
+    assert said.startswith("an earlier line\n")
+    assert "\nmlp," in said
+    assert "1 of 1 runs have ended" in said
+
+
+def test_who_closes_the_output_wants_none(small: Make, tmp_path: Path) -> None:
+    record = run(small("network=mlp", "steps=2"))
+    for script in (f"report.py --runs {record.folder}", "train.py network=mlp scale=smoke data=digits steps=1"):
+        command = f"{sys.executable} {ROOT / 'scripts' / script} >&-"
+        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_pipe_in_a_files_place_is_not_waited_for(
     small: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
