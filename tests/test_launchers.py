@@ -151,6 +151,7 @@ def test_what_slurm_does_not_take_is_one_message(tmp_path: Path, monkeypatch: py
     code, said = sweep(tmp_path / "runs", "-m", "hydra/launcher=slurm", "hydra.launcher.partition=gpus")
     assert code == 2
     assert "Traceback" not in said
+    assert "error: error:" not in said
     assert said.count("invalid partition specified: gpus") == said.count("error: Slurm took no job") == 1
 
 

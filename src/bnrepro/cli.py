@@ -30,7 +30,7 @@ from bnrepro.stopping import leaving
 WRONG = (HydraException, OmegaConfBaseException, BadInput, YAMLError, ValueError)  # ValueError: group=null
 SWEEPS = ("-m", "--multirun")
 CHECKED = 200  # jobs of a sweep at most: composing one takes a third of a second
-SUBMISSION = "error: Slurm took no job, for the reason above; set hydra.launcher.KEY=VALUE so that it does"
+SUBMISSION = "Slurm took no job, for the reason above; set hydra.launcher.KEY=VALUE so that it does"
 
 
 def main(task: Callable[[RunConfig], float | None]) -> NoReturn:

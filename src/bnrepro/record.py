@@ -161,9 +161,8 @@ class Record:
 
     def locked(self) -> AbstractContextManager[None]:
         """Hold the folder for this process, and make it if it is new; raises BadInput where another one does."""
-        return lock.held(
-            self.folder, 1, ", or choose another runs_root="
-        )  # who only asks (see held) holds it for a moment
+        a_moment = 1.0  # who only asks whether it is held (see held) holds it for that
+        return lock.held(self.folder, a_moment, ", or choose another runs_root=")
 
     def begin(self, config: RunConfig, provenance: dict[str, Any]) -> None:
         """Write down what is run and where."""

@@ -7,7 +7,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from bnrepro import sweep
+from bnrepro import sweep, tables
 from bnrepro.errors import BadInput
 from bnrepro.files import cannot_write, write_text
 from bnrepro.report.cells import NONE, cell, number
@@ -22,7 +22,7 @@ def show(folders: list[Path], csv: Path | None, markdown: Path | None) -> None:
     runs = sweep.records(folders)
     table, missing, twice = sweep.summary(runs)
     if csv:
-        _write(csv, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+        _write(csv, tables.as_csv(table))
     if markdown:
         _write(markdown, _markdown(table))
     if not table.empty:

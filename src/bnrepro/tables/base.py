@@ -1,6 +1,5 @@
 """What all tables have: the labels of their rows, the list of the runs behind them, their files."""
 
-import hashlib
 import io
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bnrepro.errors import BadInput
-from bnrepro.files import read_bytes, write_text
+from bnrepro.files import read_bytes, sha256, write_text
 from bnrepro.record import Record
 
 SUMS = "SHA256SUMS"
@@ -48,7 +47,7 @@ def present(results: Path) -> list[str]:
 
 def fingerprint(results: Path) -> str:
     """Return the beginning of the SHA-256 of SHA256SUMS, which stands for all tables."""
-    return hashlib.sha256((results / SUMS).read_bytes()).hexdigest()[:16]
+    return sha256(read_bytes(results / SUMS))[:16]
 
 
 def data_of(record: Record) -> str:
