@@ -17,11 +17,11 @@ from bnrepro import distributed
 from bnrepro.config import RunConfig, identity
 from bnrepro.errors import BadInput
 from bnrepro.files import read_bytes, write_bytes
-from bnrepro.record import refuse_other
+from bnrepro.record import refuse_other, refuse_other_data
 from bnrepro.state import State
 
 DIGEST = hashlib.sha256().digest_size
-FORMAT = 3  # 1 had the state alone, 2 not the config
+FORMAT = 4  # 1 had the state alone, 2 not the config, 3 not the data's SHA-256
 UNREADABLE = (RuntimeError, pickle.UnpicklingError, AttributeError, LookupError, TypeError, ValueError, EOFError)
 
 
@@ -41,7 +41,7 @@ def before(path: Path) -> Path:
 def save(path: Path, config: RunConfig, state: State, progress: Progress) -> None:
     """Replace the checkpoint at ``path``; the old one stays until the new one is whole, and then as the one before.
 
-    Networks of one shape fit each other's state, so it is kept of which config it is.
+    Networks of one shape fit each other's state, so it is kept of which config it is, and of which data.
 
     Raises:
         BadInput: it cannot be written.
@@ -49,6 +49,7 @@ def save(path: Path, config: RunConfig, state: State, progress: Progress) -> Non
     kept = {
         "format": FORMAT,
         "config": json.dumps(identity(config)),
+        "data_sha256": state.data_sha256,
         "state": state.state_dict(),
         "metrics": torch.frombuffer(bytearray(progress.metrics), dtype=torch.uint8),
         "seconds": progress.seconds,
@@ -94,6 +95,7 @@ def _load(path: Path, content: bytes, config: RunConfig, state: State) -> Progre
         found = kept.get("format", 1)
         if found == FORMAT:
             refuse_other(path, json.loads(kept["config"]), config)
+            refuse_other_data(path, kept["data_sha256"], state.data_sha256)
             state.load_state_dict(kept["state"])
             return Progress(kept["metrics"].numpy().tobytes(), float(kept["seconds"]))
     except UNREADABLE as error:

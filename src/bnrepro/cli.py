@@ -21,9 +21,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from bnrepro import door
 from bnrepro.compose import CONFIGS, choices, explain, grid, load, to_config, whole
 from bnrepro.config import RunConfig
-from bnrepro.door import MEMORY, command, lacks_memory, output_closed, output_gone, refuse, unreachable
 from bnrepro.errors import BadInput
 from bnrepro.stopping import leaving
 
@@ -57,9 +57,9 @@ def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
         except Exception as error:
             if not isinstance(error.__cause__, CalledProcessError):  # sbatch's, as submitit wraps it
                 raise
-            return refuse(SUBMISSION)
+            return door.refuse(SUBMISSION)
 
-    sys.exit(command(work, "stopped; the same command goes on from the last checkpoint"))
+    sys.exit(door.command(work, "stopped; the same command goes on from the last checkpoint"))
 
 
 def prepare(arguments: list[str]) -> list[list[str]]:
@@ -90,12 +90,12 @@ def _through(task: Callable[[RunConfig], float | None], jobs: list[list[str]]) -
     except (BrokenExecutor, RuntimeError) as error:
         if not isinstance(error, BrokenExecutor) and type(error).__name__ != "UncompletedJobError":  # submitit's
             raise
-        print("a job was killed and took its launcher along; the same command goes on", file=sys.stderr)
+        door.tell("a job was killed and took its launcher along; the same command goes on")
     if len(codes) == 1:  # a launcher ran them in processes of their own, or nothing was to run, as for --cfg
         codes, missing = _left_over(jobs)
     if missing and len(codes) > 2:  # a sweep
         said = f"{len(missing)} of {len(codes) - 1} runs did not end; the same command runs only these:"
-        print(said, *missing, sep="\n", file=sys.stderr)
+        door.tell(said, *missing)
     return max(codes)
 
 
@@ -109,13 +109,12 @@ def _run(task: Callable[[RunConfig], float | None], composed: DictConfig) -> tup
     except (OmegaConfBaseException, BadInput) as error:
         return report(error), explain(error), None
     except Exception as error:
-        if isinstance(error, OSError) and output_gone(error):
-            return output_closed(), "its output cannot be written", None
+        if isinstance(error, OSError) and door.output_gone(error):
+            return door.output_closed(), "its output cannot be written", None
         if isinstance(error, OSError) and error.filename is not None:
-            return refuse(unreachable(error)), unreachable(error), None
-        if lacks_memory(error):
-            print(f"error: {MEMORY}", file=sys.stderr)
-            return 1, MEMORY, None
+            return door.refuse(door.unreachable(error)), door.unreachable(error), None
+        if door.lacks_memory(error):
+            return door.lacking_memory(), door.MEMORY, None
         traceback.print_exc()
         return 1, f"{type(error).__name__}: {error}".splitlines()[0], None
 
@@ -254,4 +253,4 @@ def _dry(arguments: list[str]) -> bool:
 
 def report(error: Exception) -> int:
     """Print what was wrong in one message and return the exit code 2."""
-    return refuse(explain(error))
+    return door.refuse(explain(error))

@@ -4,9 +4,11 @@
 reached; 130 and 143: ended by SIGINT and SIGTERM.
 """
 
+import io
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from bnrepro.errors import BadInput
 from bnrepro.stopping import Stopped
@@ -20,9 +22,9 @@ NO_MEMORY = ("memoryerror", "outofmemory", "allocate memory", "out of memory", "
 
 def command(work: Callable[[], int], interrupted: str) -> int:
     """Do a command's work and return its exit code; ``interrupted`` is said where a signal ends it."""
-    if sys.stdout is None:  # closed by who started it, who wants no output
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # to the end of the process
+    _prepare_outputs()
     try:
+        _check_current_folder()
         code = work()
         sys.stdout.flush()
         return code
@@ -35,19 +37,41 @@ def command(work: Callable[[], int], interrupted: str) -> int:
             raise
         return refuse(unreachable(error))
     except (KeyboardInterrupt, Stopped) as stopped:
-        print(interrupted, file=sys.stderr)
+        tell(interrupted)
         return stopped.code if isinstance(stopped, Stopped) else 130
     except Exception as error:
         if not lacks_memory(error):
             raise
-        print(f"error: {MEMORY}", file=sys.stderr)
-        return 1
+        return lacking_memory()
+
+
+def _prepare_outputs() -> None:
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started it, who wants no output
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # to the end of the process
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr has it: a folder's name may be no UTF-8
+
+
+def _check_current_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise BadInput("the current folder is gone or may not be read; change to another one") from error
 
 
 def refuse(message: str) -> int:
     """Print what was wrong and return the exit code 2."""
-    print(f"error: {message}", file=sys.stderr)
+    tell(f"error: {message}")
     return 2
+
+
+def tell(*lines: str) -> None:
+    """Print lines on stderr; where that cannot be written there is nobody to tell, and the exit code says it."""
+    try:
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
+    except OSError:
+        _to_nowhere(2)
 
 
 def unreachable(error: OSError) -> str:
@@ -68,8 +92,19 @@ def output_gone(error: OSError) -> bool:
 
 def output_closed() -> int:
     """Say that the output cannot be written, as after ``| head``; return the exit code 1."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would fail again as it ends
-    print("error: the output cannot be written; the same command goes on from the last checkpoint", file=sys.stderr)
+    _to_nowhere(1)
+    tell("error: the output cannot be written; the same command goes on from the last checkpoint")
+    return 1
+
+
+def _to_nowhere(descriptor: int) -> None:
+    """Have an output that cannot be written lead to nothing, or Python would fail again as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
+
+def lacking_memory() -> int:
+    """Say what to lower where there is not enough memory; return the exit code 1."""
+    tell(f"error: {MEMORY}")
     return 1
 
 

@@ -15,6 +15,7 @@ Each of the JSON files has the SHA-256 of what is in it (files.py), a checkpoint
 
 import io
 import json
+import os
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,19 @@ def refuse_other(where: Path, stored: dict[str, Any], config: RunConfig) -> None
         raise BadInput(f"{where} is of a run with another config: {listed}; give the run another name=, or remove it")
 
 
+def refuse_other_data(where: Path, theirs: str, ours: str) -> None:
+    """Refuse what was made on data whose SHA-256 is not ``ours``.
+
+    Raises:
+        BadInput: the message gives both.
+    """
+    if theirs != ours:
+        raise BadInput(
+            f"{where} is of other data: their SHA-256 is {theirs} there and {ours} now; bring those back, or remove "
+            "the run's folder to make it anew"
+        )
+
+
 class Record:
     """The folder of one run. Opening it writes nothing."""
 
@@ -74,8 +88,8 @@ class Record:
 
     @property
     def name(self) -> str:
-        """The run's name: experiment/folder."""
-        return f"{self.folder.parent.name}/{self.folder.name}"
+        """The run's name: experiment/folder, with what is no UTF-8 written out."""
+        return os.fsencode(f"{self.folder.parent.name}/{self.folder.name}").decode(errors="backslashreplace")
 
     @property
     def config(self) -> dict[str, Any]:
@@ -176,11 +190,7 @@ class Record:
             BadInput: the data are others than the run began with.
         """
         begun = self.provenance
-        if begun["data_sha256"] != provenance["data_sha256"]:
-            raise BadInput(
-                f"{self.folder} began with other data: their SHA-256 is {provenance['data_sha256']} now and was "
-                f"{begun['data_sha256']}; bring them back, or remove the folder to make the run anew"
-            )
+        refuse_other_data(self.folder, begun["data_sha256"], provenance["data_sha256"])
         parts = [begun, *begun.get("resumed", [])]
         if any(parts[-1][key] != provenance[key] for key in MADE_BY):
             made_by = {key: provenance[key] for key in MADE_BY}

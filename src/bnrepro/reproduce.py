@@ -105,9 +105,9 @@ def reproduce(
     if publish(target, jobs, list(data_of)):
         print(f"results are in {target}: report.html, README.md, claims.csv", flush=True)
     for job, code in failed:
-        print(f"failed with {ended_with(code)}: {job.command}", file=sys.stderr)
+        door.tell(f"failed with {ended_with(code)}: {job.command}")
     if failed:
-        print("their experiments' results stay as they were; the same command tries these runs again", file=sys.stderr)
+        door.tell("their experiments' results stay as they were; the same command tries these runs again")
     for banner in banners:
         banner.show()
     return 1 if failed else 0
@@ -138,7 +138,7 @@ def _try_to_publish(target: Path, jobs: list[Job], experiments: list[str]) -> No
     try:
         publish(target, jobs, experiments)
     except BadInput as error:
-        print(f"the report waits: {error}", file=sys.stderr, flush=True)
+        door.tell(f"the report waits: {error}")
 
 
 def ended_with(code: int) -> str:

@@ -25,6 +25,7 @@ class State:
         step: mini-batches done.
         loss: (R,) each replica's mean cross-entropy over its last mini-batch.
         diverged_at: (R,) the first step whose loss was not finite, 0 where there was none.
+        data_sha256: of the data that it is trained on.
     """
 
     model: Network
@@ -37,6 +38,7 @@ class State:
     step: int
     loss: Tensor
     diverged_at: Tensor
+    data_sha256: str
 
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain containers only, so that it loads with ``weights_only``."""
@@ -84,4 +86,5 @@ def initial(config: RunConfig, dataset: Dataset, device: torch.device) -> State:
         step=0,
         loss=torch.zeros(replicas, device=device),
         diverged_at=torch.zeros(replicas, dtype=torch.int64, device=device),
+        data_sha256=dataset.sha256,
     )

@@ -40,8 +40,10 @@ def _write(path: Path, text: str) -> None:
                 device.write(text)
         except OSError as error:
             raise BadInput(cannot_write(path, error)) from error
+    elif (target := Path(os.path.realpath(path))).is_symlink():
+        raise BadInput(f"{path} is a link that leads to itself; remove it, or choose another file")
     else:
-        write_text(Path(os.path.realpath(path)), text)
+        write_text(target, text)
 
 
 def _shown(text: str) -> str:

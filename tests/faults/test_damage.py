@@ -187,7 +187,7 @@ def test_a_status_is_of_one_provenance(small: Make) -> None:
     path = record.folder / "provenance.json"
     write_json(path, {**read_json(path), "data_sha256": "0" * 64})
     assert not record.ended
-    with pytest.raises(BadInput, match="began with other data"):
+    with pytest.raises(BadInput, match="is of other data"):
         run(small(*SETTINGS))
 
 
@@ -257,7 +257,7 @@ def test_any_flipped_bit_of_a_checkpoint_or_table_is_seen(stopped: tuple[RunConf
 def test_an_older_format_is_explained(stopped: tuple[RunConfig, Record]) -> None:
     config, record = stopped
     record.checkpoint.write_bytes(sealed(fresh(config).state_dict()))  # what format 1 was
-    with pytest.raises(BadInput, match=r"format 1 of checkpoints, this version reads 3: .* began it"):
+    with pytest.raises(BadInput, match=r"format 1 of checkpoints, this version reads 4: .* began it"):
         run(config)
 
 
@@ -266,7 +266,7 @@ class Executes:
         return Path.touch, (Path("executed"),)  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("value", [Executes(), {"format": 3, "state": Executes()}, [1], {"format": 3, "state": {}}])
+@pytest.mark.parametrize("value", [Executes(), {"format": 4, "state": Executes()}, [1], {"format": 4, "state": {}}])
 def test_a_hostile_or_foreign_checkpoint_is_refused(
     value: Any, stopped: tuple[RunConfig, Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,6 +289,16 @@ def test_another_runs_checkpoint_is_refused(
     other = interrupted(small(*SETTINGS, override), 20)
     record.checkpoint.write_bytes(other.checkpoint.read_bytes())
     with pytest.raises(BadInput, match=rf"checkpoint\.pt is of a run with another config: .*{key} is"):
+        run(config)
+    assert record.status["status"] == "failed"
+
+
+def test_a_checkpoint_of_other_data_is_refused(stopped: tuple[RunConfig, Record]) -> None:
+    """Of the same config: data under the same name may be others."""
+    config, record = stopped
+    kept = torch.load(io.BytesIO(record.checkpoint.read_bytes()[checkpoint.DIGEST :]), weights_only=True)
+    record.checkpoint.write_bytes(sealed({**kept, "data_sha256": "0" * 64}))
+    with pytest.raises(BadInput, match=rf"checkpoint\.pt is of other data: their SHA-256 is {'0' * 64} there"):
         run(config)
     assert record.status["status"] == "failed"
 

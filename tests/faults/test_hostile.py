@@ -1,6 +1,8 @@
 """Input that means harm: it is refused or escaped."""
 
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -77,6 +79,30 @@ def test_what_would_steer_a_terminal_is_shown_as_text(tmp_path: Path, capsys: py
     assert r"\x1b[2Jrun: " in said
 
 
-def test_servers_answer_this_machine_alone() -> None:
-    said = subprocess.run(["make", "-n", "tensorboard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "--host localhost" in said
+LOOPBACK = {"0100007F", "00000000000000000000000001000000"}  # as Linux writes 127.0.0.1 and ::1
+
+
+def listening() -> set[str]:
+    """List the sockets of this machine that wait for someone, ADDRESS:PORT in hex digits."""
+    tables = [Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+    return {line.split()[1] for table in tables for line in table if line.split()[3] == "0A"}
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp6").exists(), reason="the sockets are read from Linux's /proc")
+def test_tensorboard_answers_this_machine_alone(tmp_path: Path) -> None:
+    make = ["make", "--silent", "--dry-run", "tensorboard", "PORT=0"]  # any that is free
+    said = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (_, *arguments) = said.splitlines()[-1].split()
+    before = listening()
+    command = [sys.executable, "-m", "tensorboard.main", *arguments]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as it:
+        try:
+            assert it.stderr is not None
+            line = next(line for line in it.stderr if line.startswith("TensorBoard "))
+            opened = listening() - before
+        finally:
+            it.terminate()
+    port = re.search(r"at http://localhost:(\d+)/", line)
+    assert port
+    assert f"{int(port[1]):04X}" in {socket.partition(":")[2] for socket in opened}
+    assert {socket.partition(":")[0] for socket in opened} <= LOOPBACK

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bnrepro import reproduce, results, sweep, sweep_page
+from bnrepro import report_command, reproduce, results, sweep, sweep_page
 from bnrepro.errors import BadInput
 from bnrepro.record import Record
 from bnrepro.run import run
@@ -161,6 +161,36 @@ def test_a_summary_on_the_output_follows_what_is_there(small: Make, tmp_path: Pa
     assert said.startswith("an earlier line\n")
     assert "\nmlp," in said
     assert "1 of 1 runs have ended" in said
+
+
+def test_a_link_to_itself_is_said(small: Make, tmp_path: Path) -> None:
+    record = run(small("network=mlp", "steps=2"))
+    link = tmp_path / "link.csv"
+    link.symlink_to("link.csv")
+    with pytest.raises(BadInput, match=r"link\.csv is a link that leads to itself"):
+        sweep_page.show([record.folder], link, None)
+    assert link.is_symlink()
+
+
+def test_a_name_that_is_no_utf_8_is_written_out(
+    small: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = run(small("network=mlp", "steps=2"))
+    place = tmp_path / os.fsdecode(b"of \xff")
+    place.mkdir()
+    record.folder.rename(place / record.folder.name)
+    arguments = ["--runs", str(tmp_path), "--csv", str(place / "table.csv")]
+    assert report_command.main(arguments) == 0
+    assert "1 of 1 runs have ended" in capsys.readouterr().out
+    assert Record(place / record.folder.name).name == rf"of \xff/{record.folder.name}"
+
+
+@pytest.mark.parametrize("script", [STEP, ["report.py"], ["reproduce.py"]], ids=["run", "report", "reproduce"])
+def test_a_current_folder_that_is_gone_is_said(script: list[str], tmp_path: Path) -> None:
+    place = tmp_path / "gone"
+    place.mkdir()
+    leave = ["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh"]
+    assert said_by(script, place, leave).startswith("error: the current folder is gone")
 
 
 def test_who_closes_the_output_wants_none(small: Make, tmp_path: Path) -> None:

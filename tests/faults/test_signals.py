@@ -126,6 +126,14 @@ def test_a_full_disk_behind_the_output_is_not_the_runs_folder(tmp_path: Path) ->
     assert done.stderr.splitlines() == [said]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_where_nobody_can_be_told_the_exit_code_says_it(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts/train.py"), "network=mlp", *SMALL, "optim.lr=-1"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
 def test_the_slurm_job_is_queued_again_at_the_end_not_in_the_middle() -> None:
     requeued: list[int] = []
     before = signal.signal(signal.SIGUSR2, lambda signum, frame: requeued.append(signum))

@@ -1,7 +1,6 @@
 """``make bench``: measure, write results/bench.csv and bench.json, and draw them."""
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
@@ -62,13 +61,13 @@ def bench(parts: list[str], images: str | None, target: Path) -> int:
             results.add_bench(target, part, table, made_by)
             print(table[["case", "variant", "unit", "median", "low", "high", "met"]].to_string(), flush=True)
     except BrokenExecutor:
-        print("error: a process that was measured was killed; its part is not in bench.csv", file=sys.stderr)
+        door.tell("error: a process that was measured was killed; its part is not in bench.csv")
         code = 1
     except BaseException:  # a signal's too: whatever ends it, the pages show what was measured
         try:
             results.refresh(target)
         except BadInput as error:
-            print(f"the pages stay as they were: {error}", file=sys.stderr)
+            door.tell(f"the pages stay as they were: {error}")
         raise
     results.refresh(target)
     return code

@@ -1,5 +1,6 @@
 """Where the time of a step goes: the shares of its operations, and what is left between them."""
 
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,22 +30,18 @@ KINDS = {  # by what the framework's name of an operation begins with
     "sums over mini-batches and maps": ("aten::sum", "aten::mean"),
     "concatenation, and adding gradients up": ("aten::cat", "aten::add"),
     "products, quotients and roots": (
-        *(
-            "aten::mul",
-            "aten::div",
-            "aten::sub",
-            "aten::pow",
-            "aten::sqrt",
-            "aten::rsqrt",
-            "aten::lerp",
-            "aten::square",
-        ),
+        "aten::mul",
+        "aten::div",
+        "aten::sub",
+        "aten::pow",
+        "aten::sqrt",
+        "aten::rsqrt",
+        "aten::lerp",
+        "aten::square",
     ),
 }
-OTHERS, BETWEEN = (
-    "other operations on arrays",
-    "between operations: Python, the framework's dispatch, the profiler's own",
-)
+OTHERS = "other operations on arrays"
+BETWEEN = "between operations: Python, the framework's dispatch, the profiler's own"
 SLOWER = "time with the profiler ÷ without"
 
 
@@ -52,6 +49,7 @@ def measure(images: str, device: str) -> pd.DataFrame:
     """Return each share of a step on a CPU: of the MNIST network, with and without BN, and of the Inception network."""
     if device != "cpu":
         return pd.DataFrame(columns=rows.COLUMNS)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # or torch's profiler says on stderr when it starts and stops
     configs = {
         "MNIST network without BN": mnist.setting("mlp", device),
         "MNIST network with BN": mnist.setting("mlp_bn", device),
