@@ -43,7 +43,7 @@ lint: $(INSTALLED) ## ruff and a strict type check
 	$(BIN)/mypy
 
 test: lint ## lint, types and tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 test-slow: $(INSTALLED) ## the slow tests: torchrun, searches, and a Slurm of one node where it is installed
 	@if command -v sbatch slurmd munged > /dev/null; then tests/machines/slurm.sh start; \

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from bnrepro import at_hand, reproduce, tables
-from bnrepro.compose import load
+from bnrepro import at_hand, report_command, reproduce, tables
 from bnrepro.data import mnist
 from bnrepro.errors import BadInput
 from bnrepro.mnist_files import MNIST_SHA256, mnist_folder, where_to_put_mnist
@@ -31,7 +30,25 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "scripts/reproduce.py"), "--scale", "smoke", "--data", "digits", *arguments]
 
 
-def test_digits_from_nothing_to_a_report_and_no_run_the_second_time(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder runs/ with Figure 1's two runs, ended."""
+    root = tmp_path_factory.mktemp("trained") / "runs"
+    for job in reproduce.plan("smoke", {"fig1": "digits"}, "cpu", root / "smoke"):
+        run(job.config)
+    return root
+
+
+def all_but_one(trained: Path) -> None:
+    """Put the runs into the current folder, and leave one to be made."""
+    shutil.copytree(trained, "runs")
+    (left_out,) = Path("runs/smoke/fig1").glob("mlp,*")
+    shutil.rmtree(left_out)
+
+
+def test_digits_from_nothing_to_a_report_and_no_run_the_second_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     first = subprocess.run(command("--experiment", "fig1"), cwd=tmp_path, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stdout + first.stderr
     results = tmp_path / "runs/smoke/results"
@@ -51,14 +68,12 @@ def test_digits_from_nothing_to_a_report_and_no_run_the_second_time(tmp_path: Pa
     before = contents(tmp_path / "runs")
     (results / "claims.csv").write_text("")
     (results / "report.html").write_text("of something else")
-    second = subprocess.run(command("--experiment", "fig1"), cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert second.returncode == 0
-    assert "every run is finished" in second.stdout
+    monkeypatch.chdir(tmp_path)
+    assert reproduce.main(["--scale", "smoke", "--data", "digits", "--experiment", "fig1"]) == 0
+    assert "every run is finished" in capsys.readouterr().out
     assert contents(tmp_path / "runs") == before
 
-    report = [sys.executable, str(ROOT / "scripts/report.py"), "--results", str(results)]
-    again = subprocess.run(report, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
+    assert report_command.main(["--results", str(results)]) == 0
     assert contents(tmp_path / "runs") == before  # the report comes from the tables alone
 
 
@@ -77,9 +92,10 @@ def test_the_whole_of_the_smallest_scale(tmp_path: Path) -> None:
 
 
 def test_without_mnist_it_says_so_and_takes_digits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    shutil.copytree(trained, "runs")
     monkeypatch.setattr(mnist, "fetch", refuse)
     assert reproduce.main(["--scale", "smoke", "--experiment", "fig1"]) == 0
     printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
@@ -138,10 +154,11 @@ def test_a_run_that_fails_is_named_and_the_results_stay(
 
 
 def test_results_that_could_not_be_written_are_no_success(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The runs go on and are kept; the end says what the results lack."""
     monkeypatch.chdir(tmp_path)
+    all_but_one(trained)
     run_all = reproduce.run_all
 
     def then_a_file_is_in_the_way(*given: Any, **named: Any) -> Any:
@@ -160,16 +177,14 @@ def test_results_that_could_not_be_written_are_no_success(
 
 
 def test_another_runs_folder_makes_no_results(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A whole one, in which all files agree."""
     monkeypatch.chdir(tmp_path)
-    _, theirs = (job.record for job in reproduce.plan("smoke", {"fig1": "digits"}, "cpu", Path("runs/smoke")))
-    theirs.folder.mkdir(parents=True)
-    run(load([*reproduce.plan("smoke", {"fig1": "digits"}, "cpu", Path("runs"))[0].overrides, "runs_root=other"]))
-    (made,) = Path("other/fig1").iterdir()
-    theirs.folder.rmdir()
-    made.rename(theirs.folder)
+    shutil.copytree(trained, "runs")
+    other, theirs = (job.record for job in reproduce.plan("smoke", {"fig1": "digits"}, "cpu", Path("runs/smoke")))
+    shutil.rmtree(theirs.folder)
+    other.folder.rename(theirs.folder)
     assert reproduce.main(["--scale", "smoke", "--data", "digits", "--experiment", "fig1"]) == 2
     assert "is of a run with another config: network is mlp there and mlp_bn here" in capsys.readouterr().err
     assert not Path("runs/smoke/results").exists()
@@ -181,10 +196,11 @@ def test_what_was_killed_from_outside_is_told_why() -> None:
 
 
 def test_an_experiments_tables_are_written_when_its_last_run_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One experiment fails, the other's tables, claims and report are there all the same."""
     monkeypatch.chdir(tmp_path)
+    all_but_one(trained)
     plan = reproduce.plan
 
     def one_is_wrong(*arguments: Any) -> list[reproduce.Job]:
