@@ -29,7 +29,7 @@ FLOORS = [
     ["report"],
     ["results", "sweep"],
     ["sweep_page"],
-    ["at_hand", "report_command"],
+    ["at_hand", "jobs", "report_command"],
     ["reproduce", "bench"],
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
@@ -49,7 +49,7 @@ TORCH_FREE = [
     "record",
     "tables",
 ]
-TORCH_FREE += ["claims", "report", "results", "at_hand", "reproduce", "report_command"]
+TORCH_FREE += ["claims", "report", "results", "at_hand", "jobs", "reproduce", "report_command"]
 
 
 def room_of(path: Path) -> str:

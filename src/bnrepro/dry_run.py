@@ -72,17 +72,27 @@ def cost_of(config: RunConfig) -> Cost:
         BadInput: the images do not fit the network, or a tree of images is damaged.
     """
     shape, classes = _examples(config)
-    stacked = models.stacked(config.model)
-    seeds = [replica.seed for replica in config.replicas]
-    replicas = len(seeds)
-    with nullcontext() if stacked else torch.device("meta"):
-        normalisation = norm.build(config.norm, replicas if stacked else None)
-        model = models.build(config.model, normalisation, shape, classes, seeds)
-    counts = count(model.to("meta"), torch.empty(replicas, config.batch_size, *shape, device="meta"))
+    replicas = len(config.replicas)
+    said = repr((config.model, config.norm, replicas, config.batch_size, shape, classes))
+    if said not in _counted:
+        _counted[said] = _count(config, shape, classes)
+    counts = _counted[said]
     images = config.steps * config.batch_size * replicas
     copies = 2 + (config.optim.momentum > 0)  # parameters, gradients, momentum
     memory = 4 * copies * counts.parameters + counts.kept
     return Cost(counts, images, (1 + BACKWARD) * float(counts.multiply_adds) * images / replicas, memory)
+
+
+_counted: dict[str, Counts] = {}  # by all that they depend on: many runs are asked about together
+
+
+def _count(config: RunConfig, shape: tuple[int, ...], classes: int) -> Counts:
+    stacked = models.stacked(config.model)
+    seeds = [replica.seed for replica in config.replicas]
+    with nullcontext() if stacked else torch.device("meta"):
+        normalisation = norm.build(config.norm, len(seeds) if stacked else None)
+        model = models.build(config.model, normalisation, shape, classes, seeds)
+    return count(model.to("meta"), torch.empty(len(seeds), config.batch_size, *shape, device="meta"))
 
 
 def _state(record: Record) -> str:
