@@ -45,7 +45,7 @@ lint: $(INSTALLED) ## ruff and a strict type check
 test: lint ## lint, types and tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
-test-slow: $(INSTALLED) ## the slow tests: torchrun, searches, and a Slurm of one node where it is installed
+test-slow: $(INSTALLED) ## the slow tests: torchrun, searches, every scale, and a Slurm of one node where it is installed
 	@if command -v sbatch slurmd munged > /dev/null; then tests/machines/slurm.sh start; \
 	else echo "no Slurm here (Debian: apt-get install slurm-wlm munge): its tests are skipped"; fi
 	$(BIN)/python -m pytest -m slow; code=$$?; tests/machines/slurm.sh stop; exit $$code

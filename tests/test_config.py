@@ -154,7 +154,11 @@ def test_a_fault_in_a_run_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 @pytest.mark.parametrize("experiment", [path.stem for path in sorted((CONFIGS / "experiment").glob("*.yaml"))])
 @pytest.mark.parametrize(
-    "scale", ["smoke", "cpu", *(pytest.param(scale, marks=pytest.mark.slow) for scale in ("quick", "gpu", "paper"))]
+    "scale",
+    [
+        pytest.param(path.stem, marks=[] if path.stem in ("smoke", "cpu") else [pytest.mark.slow])
+        for path in sorted((CONFIGS / "scale").glob("*.yaml"))
+    ],
 )
 def test_every_experiment_composes_at_every_scale(experiment: str, scale: str) -> None:
     jobs = grid([f"experiment={experiment}", f"scale={scale}"])
