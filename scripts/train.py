@@ -12,7 +12,8 @@ def train(config: RunConfig) -> float | None:
         from bnrepro.run import run  # imports torch
         from bnrepro.sweep import held_out_accuracy
 
-        return held_out_accuracy(run(config))
+        record = run(config)
+        return None if config.dry_run else held_out_accuracy(record)
 
 
 if __name__ == "__main__":

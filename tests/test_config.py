@@ -111,6 +111,11 @@ def door(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[Ru
         (["probes.predictions=true"], "probes.predictions is for colour images"),
         (["study.widths=[16]", "study=whitening_cost"], "study.widths is [16]"),
         (["runtime.threads=100000"], "runtime.threads is 100000: it must be from 1 to 1024"),
+        (["-m", "seeds=[0],[1]", "hydra.sweeper.max_batch_size=0"], "it must be null or 1 or more"),
+        (
+            ["-m", "seeds=[0],[1]", "hydra.launcher._target_=os.abort"],
+            "choose hydra/launcher= or hydra/sweeper= instead",
+        ),
     ],
 )
 def test_a_mistake_gets_one_message_and_exit_code_2(

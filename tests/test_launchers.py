@@ -75,6 +75,28 @@ def test_a_run_that_diverges_is_no_failure_of_its_sweep(tmp_path: Path) -> None:
     assert {lr: status["status"] for lr, status in ends.items()} == {0.1: "finished", 1e38: "diverged"}
 
 
+def test_a_signal_ends_a_sweep_side_by_side_with_checkpoints(tmp_path: Path) -> None:
+    """To the command alone, which sends it on."""
+    jobs = ["-m", "hydra/launcher=local", "hydra.launcher.n_jobs=2", "network=mlp,mlp_bn", "seeds=[0],[1]"]
+    script = [sys.executable, str(ROOT / "scripts/train.py"), *WHERE, f"runs_root={tmp_path}", *jobs, "steps=1000000"]
+    with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as command:
+        end = time.monotonic() + 120
+        while sum(1 for _ in tmp_path.rglob("events.out.*")) < 2:  # two train
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        workers = _children(command.pid)
+        command.terminate()
+        _, said = command.communicate(timeout=120)
+    assert command.returncode == 143
+    assert said.splitlines() == ["stopped; the same command goes on from the last checkpoint"]
+    ends = [Record(path.parent).status for path in tmp_path.rglob("config.json")]
+    assert [status["status"] for status in ends] == ["stopped"] * 2  # the other two have not begun
+    assert len(workers) >= 2
+    while any(_parent(pid) >= 0 for pid in workers):  # they have nothing left to do, and end
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 @pytest.mark.slow
 def test_a_killed_worker_ends_the_sweep_with_checkpoints_and_what_is_missing(tmp_path: Path) -> None:
     jobs = ["-m", "hydra/launcher=local", "hydra.launcher.n_jobs=2", "network=mlp,mlp_bn", "steps=100000"]
@@ -93,6 +115,10 @@ def test_a_killed_worker_ends_the_sweep_with_checkpoints_and_what_is_missing(tmp
     assert said.count("network=mlp") == 2
     assert "Traceback" not in said
     assert all(Record(path.parent).status["step"] > 0 for path in tmp_path.rglob("config.json"))
+
+
+def _children(pid: int) -> list[int]:
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _parent(int(path.name)) == pid]
 
 
 def _parent(pid: int) -> int:

@@ -221,6 +221,8 @@ def test_the_papers_scale_is_imagenets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    assert reproduce.main(["--scale", "smoke", "--images", "nonsense", "--dry-run"]) == 2
+    assert "unknown images 'nonsense'; allowed: " in capsys.readouterr().err
     for asked in (["--images", "shapes"], ["--images", "cifar10", "--dry-run"]):
         assert reproduce.main(["--scale", "paper", "--experiment", "fig2", *asked]) == 2
         assert "scale paper has the steps and the crops of ImageNet" in capsys.readouterr().err

@@ -72,10 +72,12 @@ def images_wanted(asked: str | None, scale: str) -> str:
     """Name the images that are asked for, that a scale stands for, or CIFAR-10 in the form that is there; else ''.
 
     Raises:
-        BadInput: the scale is the paper's, whose images are ImageNet's, and others are asked for.
+        BadInput: there are none of this name, or not at this scale: the paper's takes ImageNet's alone.
     """
     if scale == "paper" and asked not in (None, "imagenet"):
         raise BadInput(f"scale paper has the steps and the crops of ImageNet: for {asked} take SCALE=gpu or cpu")
+    if asked:
+        _check_known(asked)
     if asked or scale in OF_SCALE:
         return asked or OF_SCALE[scale]
     folders = {"cifar10": "cifar-10-batches-py", "cifar10_jpeg": "cifar10-jpeg"}
@@ -97,10 +99,13 @@ def _failure(fetch: Callable[[Path, float], None], name: str, asked: str | None)
     return ""
 
 
-def _check(name: str) -> None:
+def _check_known(name: str) -> None:
     known = sorted(path.stem for path in (CONFIGS / "data").glob("*.yaml"))
     if name not in known:
         raise BadInput(f"unknown images {name!r}; allowed: {', '.join(known)}")
+
+
+def _check(name: str) -> None:
     config = _config(name)
     if not isinstance(config, ColourConfig):
         raise BadInput(f"{name} has no colour images; IMAGES takes cifar10, cifar10_jpeg, shapes, ...")

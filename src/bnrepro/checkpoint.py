@@ -10,6 +10,7 @@ import json
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,12 +18,21 @@ from bnrepro import distributed
 from bnrepro.config import RunConfig, identity
 from bnrepro.errors import BadInput
 from bnrepro.files import read_bytes, write_bytes
-from bnrepro.record import refuse_other, refuse_other_data
+from bnrepro.record import from_parquet, refuse_other, refuse_other_data
 from bnrepro.state import State
 
 DIGEST = hashlib.sha256().digest_size
 FORMAT = 4  # 1 had the state alone, 2 not the config, 3 not the data's SHA-256
-UNREADABLE = (RuntimeError, pickle.UnpicklingError, AttributeError, LookupError, TypeError, ValueError, EOFError)
+UNREADABLE = (
+    RuntimeError,
+    pickle.UnpicklingError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    EOFError,
+    OSError,
+)
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,7 @@ def _load(path: Path, content: bytes, config: RunConfig, state: State) -> Progre
         if found == FORMAT:
             refuse_other(path, json.loads(kept["config"]), config)
             refuse_other_data(path, kept["data_sha256"], state.data_sha256)
+            _check_fits(kept, config, state)
             state.load_state_dict(kept["state"])
             return Progress(kept["metrics"].numpy().tobytes(), float(kept["seconds"]))
     except UNREADABLE as error:
@@ -108,3 +119,16 @@ def _load(path: Path, content: bytes, config: RunConfig, state: State) -> Progre
         f"{path} has format {found} of checkpoints, this version reads {FORMAT}: end the run with the version that "
         f"began it, its commit is in {path.parent / 'provenance.json'}, or remove the folder to make the run anew"
     )
+
+
+def _check_fits(kept: dict[str, Any], config: RunConfig, state: State) -> None:
+    """Raise ValueError where a checkpoint holds what no run of ``config`` can have come to."""
+    theirs, step = kept["state"], kept["state"]["step"]
+    if type(step) is not int or not 0 <= step <= config.steps:
+        raise ValueError(f"its step is {step!r}, of {config.steps}")
+    for name, ours in (("loss", state.loss), ("diverged_at", state.diverged_at)):
+        if theirs[name].shape != ours.shape or theirs[name].dtype != ours.dtype:
+            raise ValueError(f"its {name} is not one number for each of {len(ours)} replicas")
+    if not 0 <= kept["seconds"] < float("inf"):
+        raise ValueError(f"its seconds are {kept['seconds']!r}")
+    from_parquet(kept["metrics"].numpy().tobytes())

@@ -25,10 +25,11 @@ from bnrepro import door
 from bnrepro.compose import CONFIGS, choices, explain, grid, load, to_config, whole
 from bnrepro.config import RunConfig
 from bnrepro.errors import BadInput
-from bnrepro.stopping import leaving
+from bnrepro.stopping import Stopped, StopRequest, Worker, leaving, tell_children
 
 WRONG = (HydraException, OmegaConfBaseException, BadInput, YAMLError, ValueError)  # ValueError: group=null
 SWEEPS = ("-m", "--multirun")
+SIDE_BY_SIDE = ("hydra/launcher=local", "hydra/launcher=joblib")
 CHECKED = 200  # jobs of a sweep at most: composing one takes a third of a second
 SUBMISSION = "Slurm took no job, for the reason above; set hydra.launcher.KEY=VALUE so that it does"
 
@@ -41,17 +42,19 @@ def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's own reports end in exit code 1
     if {"--help", "-h"} & set(sys.argv[1:]):  # Hydra's own takes seconds, for it lists every folder of configs/
-        print(usage())
-        sys.exit(0)
+        sys.exit(door.command(_help, "stopped"))
     arguments = sorted(sys.argv[1:], key=lambda given: given not in SWEEPS)  # argparse takes it in front
-    launched = any(argument.startswith("hydra/launcher=") for argument in arguments)
+    launchers = [argument for argument in arguments if argument.startswith("hydra/launcher=")]
 
     def work() -> int:
         try:
             with leaving():
                 jobs = prepare(arguments)
-            with nullcontext() if launched else leaving():  # a launcher ends its processes as it is interrupted
-                return _through(task, jobs)
+            if set(launchers) & set(SIDE_BY_SIDE):
+                with StopRequest(tell_children) as stop:
+                    return _through(_in_worker(task), jobs, stop)
+            with nullcontext() if launchers else leaving():  # Slurm's jobs go on without the command
+                return _through(task, jobs, StopRequest())
         except WRONG as error:
             return report(error)
         except Exception as error:
@@ -62,6 +65,24 @@ def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
     sys.exit(door.command(work, "stopped; the same command goes on from the last checkpoint"))
 
 
+def _help() -> int:
+    print(usage())
+    return 0
+
+
+def _in_worker(task: Callable[[RunConfig], float | None]) -> Callable[[RunConfig], float | None]:
+    """Return ``task`` for a launcher's processes: stopped, it returns None, for an exception would end the others."""
+
+    def work(config: RunConfig) -> float | None:
+        try:
+            with Worker():
+                return task(config)
+        except Stopped:
+            return None
+
+    return work
+
+
 def prepare(arguments: list[str]) -> list[list[str]]:
     """Refuse what cannot be run, and leave to Hydra what it is given; return the jobs of a sweep."""
     refuse_arguments(arguments)
@@ -70,8 +91,12 @@ def prepare(arguments: list[str]) -> list[list[str]]:
     return jobs
 
 
-def _through(task: Callable[[RunConfig], float | None], jobs: list[list[str]]) -> int:
-    """Have Hydra run all; return the largest exit code, those of a sweep that did not end named."""
+def _through(task: Callable[[RunConfig], float | None], jobs: list[list[str]], stop: StopRequest) -> int:
+    """Have Hydra run all; return the largest exit code, those of a sweep that did not end named.
+
+    Raises:
+        Stopped: ``stop`` came, and what a launcher has started has come to its end.
+    """
     codes, missing = [0], list[str]()
 
     @hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")
@@ -84,7 +109,11 @@ def _through(task: Callable[[RunConfig], float | None], jobs: list[list[str]]) -
         return value
 
     try:
-        each()
+        try:
+            each()
+        finally:
+            if stop.came():
+                stop.obey()
     except SystemExit as left:  # Hydra's, where --package or the like is none
         return 2 if left.code else 0
     except (BrokenExecutor, RuntimeError) as error:
@@ -183,6 +212,8 @@ def refuse_arguments(arguments: list[str]) -> None:
             raise BadInput(f"{argument}: keys can be set, not added or removed; write key=value without {argument[0]}")
         if "=" not in argument:
             raise BadInput(f"{argument}: it has no value; write {argument}=value")
+        if re.match(r"hydra\..*\._target_=", argument):
+            raise BadInput(f"{argument}: choose hydra/launcher= or hydra/sweeper= instead")
         if re.fullmatch("hydra/launcher=(submitit_)?slurm", argument) and not (which("sbatch") or _dry(arguments)):
             raise BadInput(f"{argument}: there is no sbatch here; give the command where Slurm takes jobs")
         group, _, value = argument.partition("=")
@@ -221,6 +252,9 @@ def check_jobs(arguments: list[str]) -> list[list[str]]:
     jobs = [[one for one in job if not one.startswith("hydra")] for job in grid(overrides)]
     if len(jobs) <= CHECKED:
         _check_each(jobs)
+    at_once = first.hydra.sweeper.get("max_batch_size")
+    if at_once is not None and at_once < 1:
+        raise BadInput(f"hydra.sweeper.max_batch_size is {at_once}: it must be null or 1 or more")
     for key, allowed in (("timeout_min", "1 minute or more"), ("n_jobs", "1 or more, or -1 for all cores")):
         value = first.hydra.launcher.get(key, 1)
         if value == 0 or (key == "timeout_min" and value < 0):

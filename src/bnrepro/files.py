@@ -1,5 +1,6 @@
 """Files that are either whole or not there, and say themselves whether they are what was written."""
 
+import errno
 import hashlib
 import json
 import os
@@ -61,6 +62,9 @@ def _keep_names(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems keep no folder apart
+            raise
     finally:
         os.close(handle)
 

@@ -35,15 +35,17 @@ def held(folder: Path, seconds: float, otherwise: str = "") -> Iterator[None]:
         raise BadInput(f"another process is working on {folder}: {_who(folder)}; wait for it or stop it") from error
     except OSError as error:
         raise BadInput(f"{cannot_write(folder, error)}{otherwise}") from error
-    with lock:
+    try:
         remove_parts(folder)
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         write_json(folder / HOLDER, {"pid": os.getpid(), "host": socket.gethostname(), "since": now})
         yield
+    finally:
+        lock.release()
 
 
 def is_held(folder: Path) -> bool:
-    """Whether another process holds ``folder``."""
+    """Whether another process holds ``folder``; no, where this one may not write and so cannot ask."""
     if not (folder / LOCK).is_file():
         return False
     try:
@@ -51,6 +53,8 @@ def is_held(folder: Path) -> bool:
             return False
     except Timeout:
         return True
+    except OSError:
+        return False
 
 
 def _who(folder: Path) -> str:

@@ -16,7 +16,7 @@ Each of the JSON files has the SHA-256 of what is in it (files.py), a checkpoint
 import io
 import json
 import os
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +145,12 @@ class Record:
         """
         if not self.ended or not self.provenance:
             return
-        damaged = [path for path in self._tables if not self._whole(path)]
-        with self.locked() if damaged else nullcontext():
-            for path in damaged:
+        if all(self._whole(path) for path in self._tables):
+            return
+        with self.locked():
+            for path in self._tables:
+                if not path.exists() or self._whole(path):  # another process may have mended it
+                    continue
                 aside = path.replace(path.with_name(f"{path.name}.damaged"))
                 self._status.unlink(missing_ok=True)
                 print(f"{path} is not what the run wrote: it is kept as {aside.name} and made anew", flush=True)

@@ -149,7 +149,7 @@ def _runs(results: Path, expected: str | None) -> pd.DataFrame | None:
     if not path.exists() and expected is None:
         return None
     pending = results / PENDING
-    made = [expected, *([pending.read_text()] if pending.is_file() else [])]
+    made = [expected, *([pending.read_text(errors="replace")] if pending.is_file() else [])]
     if not path.is_file() or _sha256(path) not in made:
         raise BadInput(f"{path} is missing or not what was made; restore it, or remove {results} to make all anew")
     return tables.read(path)
@@ -164,7 +164,9 @@ def _sums(results: Path) -> dict[str, str]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path} cannot be read, or is damaged ({error}); restore it") from error
+        raise BadInput(
+            f"{path} cannot be read, or is damaged ({error}); restore it, or remove {results} to make all anew"
+        ) from error
 
 
 def _write_sums(results: Path, sums: dict[str, str]) -> None:

@@ -234,7 +234,8 @@ def _measure(config: RunConfig, record: Record, dataset: Dataset | None, device:
             measured = theory.measure(config, dataset, device)
         record.write_metrics(to_parquet(measured))
     except Exception:
-        record.write_status("failed", 0, time.monotonic() - began, {})
+        with suppress(BadInput):  # the disk may be full
+            record.write_status("failed", 0, time.monotonic() - began, {})
         raise
     record.write_status("finished", config.steps, time.monotonic() - began, {})
     print(f"{record.name}: finished in {time.monotonic() - began:.0f} s", flush=True)

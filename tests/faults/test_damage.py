@@ -123,12 +123,27 @@ def test_a_damaged_table_of_a_finished_run_is_made_anew(
     ends_undisturbed(record, small, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "damage"),
-    [
-        *((name, damage) for name in ("config.json", "provenance.json") for damage in DAMAGES),
-    ],
-)
+def test_a_table_that_another_process_mends_meanwhile_is_left_alone(
+    small: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = run(small(*SETTINGS))
+    whole = record.metrics.read_bytes()
+    harm(record.metrics, flipped)
+    locked = Record.locked
+
+    def after_another(self: Record) -> Any:
+        self.metrics.write_bytes(whole)
+        return locked(self)
+
+    monkeypatch.setattr(Record, "locked", after_another)
+    capsys.readouterr()
+    record.mend()
+    assert capsys.readouterr().out == ""
+    assert record.ended
+
+
+@pytest.mark.parametrize("damage", list(DAMAGES))
+@pytest.mark.parametrize("name", ["config.json", "provenance.json"])
 def test_a_run_that_cannot_say_what_it_is_is_refused(name: str, damage: str, stopped: tuple[RunConfig, Record]) -> None:
     config, record = stopped
     path = record.folder / name
@@ -276,6 +291,31 @@ def test_a_hostile_or_foreign_checkpoint_is_refused(
     with pytest.raises(BadInput, match=r"checkpoint\.pt cannot be read as a checkpoint of this run"):
         run(config)
     assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("step", -5),
+        ("step", 10**9),
+        ("step", 10.5),
+        ("step", "abc"),
+        ("diverged_at", torch.zeros(1, dtype=torch.int64)),
+        ("loss", torch.zeros(7)),
+        ("seconds", float("nan")),
+        ("metrics", torch.zeros(10, dtype=torch.uint8)),
+    ],
+)
+def test_a_checkpoint_that_no_run_can_have_written_is_refused(
+    key: str, value: Any, stopped: tuple[RunConfig, Record]
+) -> None:
+    """Its checksum, config and data are right."""
+    config, record = stopped
+    kept = torch.load(io.BytesIO(record.checkpoint.read_bytes()[checkpoint.DIGEST :]), weights_only=True)
+    (kept if key in kept else kept["state"])[key] = value
+    record.checkpoint.write_bytes(sealed(kept))
+    with pytest.raises(BadInput, match=r"checkpoint\.pt cannot be read as a checkpoint of this run"):
+        run(config)
 
 
 @pytest.mark.parametrize(

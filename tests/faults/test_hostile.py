@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,12 +19,32 @@ from conftest import Make
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("key", ["name", "experiment"])
-@pytest.mark.parametrize("value", ["../../x", "/tmp/x", "a/b", "..", ".hidden", "a\\nb", "<b>"])
-def test_no_path_leaves_the_runs_folder(key: str, value: str, tmp_path: Path) -> None:
-    with pytest.raises((BadInput, cli.HydraException)):  # an experiment is a file of configs/
-        load([f"{key}='{value}'", f"runs_root={tmp_path}"])
-    assert not list(tmp_path.iterdir())
+OUTSIDE = ["../../x", "/tmp/x", "a/b", "..", ".hidden", "a\nb", "<b>"]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_no_path_leaves_the_runs_folder(name: str) -> None:
+    settings = load(["network=mlp"])
+    for key in ("name", "experiment"):
+        with pytest.raises(BadInput, match=f"{key} is "):
+            replace(settings, **{key: name})  # type: ignore[arg-type]
+
+
+def test_nor_does_an_experiment_of_a_file_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own/experiment").mkdir(parents=True)
+    (tmp_path / "own/experiment/evil.yaml").write_text("# @package _global_\nexperiment: ../../escaped\n")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    arguments = ["--config-dir", str(tmp_path / "own"), "experiment=evil", "scale=smoke", "data=digits"]
+    monkeypatch.setattr("sys.argv", ["train.py", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main(lambda config: run(config) and None)
+    assert stop.value.code == 2
+    assert "experiment is '../../escaped'" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*escaped*"))
+    assert not list((tmp_path / "here").iterdir())
 
 
 def test_yaml_that_constructs_objects_is_refused(

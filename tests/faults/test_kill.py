@@ -26,8 +26,11 @@ PLACES = {  # module and function in whose middle the process dies, in which cal
 }
 
 
-def die(place: str, after: int, delay: float, *overrides: str) -> None:
-    """Train, and end by SIGKILL ``delay`` seconds into the call number ``after`` of what happens at ``place``."""
+def die(place: str, after: int, delay: float, within: str, *overrides: str) -> None:
+    """Train, and end by SIGKILL ``delay`` seconds into the call number ``after`` of what happens at ``place``.
+
+    The file ``within`` is there if that call had not come to its end.
+    """
     import importlib
 
     module, name, *_ = PLACES[place]
@@ -40,9 +43,13 @@ def die(place: str, after: int, delay: float, *overrides: str) -> None:
 
     def counted(*arguments: Any, **named: Any) -> Any:
         calls[0] += 1
-        if calls[0] == after:
-            threading.Thread(target=kill).start()
-        return original(*arguments, **named)
+        if calls[0] != after:
+            return original(*arguments, **named)
+        Path(within).write_text("")
+        threading.Thread(target=kill).start()
+        result = original(*arguments, **named)
+        Path(within).unlink()
+        return result
 
     setattr(holder, name, counted)
     children.train(*overrides)
@@ -53,16 +60,19 @@ def test_killed_twenty_times_a_run_ends_as_if_nothing_had_been(tmp_path: Path) -
     chance = random.Random(0)
     overrides = [*RUN, f"runs_root={tmp_path / 'runs'}"]
     record = Record.of(load([*children.SMALL, *overrides]))
-    killed = dict.fromkeys(PLACES, 0)
+    killed, hit = dict.fromkeys(PLACES, 0), set[str]()
     for number in range(20):
         place = list(PLACES)[number % len(PLACES)]
         calls, seconds = PLACES[place][2:]
-        after, delay = chance.randint(1, calls), chance.uniform(0, seconds)
-        code, said = children.finish(die, tmp_path / f"said-{number}", place, after, delay, *overrides)
+        after, delay = chance.randint(1, calls), chance.uniform(0, seconds) if number >= len(PLACES) else 0.0
+        within = tmp_path / f"within-{number}"
+        code, said = children.finish(die, tmp_path / f"said-{number}", place, after, delay, str(within), *overrides)
         assert code == -signal.SIGKILL, (place, after, said)
         killed[place] += 1
+        hit |= {place} if within.exists() else set()
         assert not record.ended
     assert set(killed.values()) == {5}
+    assert hit == set(PLACES)  # each of them in its middle at least once, the others right after it
     code, said = children.finish(children.train, tmp_path / "said", *overrides)
     assert code == 0, said
     assert record.metrics.read_bytes() == undisturbed.metrics.read_bytes()
@@ -77,7 +87,7 @@ def test_killed_as_it_ends_a_run_is_ended_by_the_same_command(place: str, tmp_pa
     """After the last step, in the writes that end it."""
     end = ["network=mlp", "steps=10", "runtime.checkpoint_every=1000", f"runs_root={tmp_path / 'runs'}"]
     undisturbed = run(load([*children.SMALL, *end, f"runs_root={tmp_path / 'undisturbed'}"]))
-    code, said = children.finish(die, tmp_path / "said", place, 1, 0.001, *end)
+    code, said = children.finish(die, tmp_path / "said", place, 1, 0.001, str(tmp_path / "within"), *end)
     assert code == -signal.SIGKILL, said
     code, said = children.finish(children.train, tmp_path / "again", *end)
     assert code == 0, said

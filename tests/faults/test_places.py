@@ -1,10 +1,13 @@
 """Odd places: names with spaces and accents, no home, a clock that jumps, thousands of runs."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -93,20 +96,68 @@ def test_a_name_that_is_too_long_is_said(script: list[str], tmp_path: Path) -> N
     assert said_by(script, tmp_path).endswith("(File name too long); allow it, or choose another place")
 
 
-@pytest.mark.parametrize("script", [STEP, ["report.py", "--runs", "runs"], ["report.py"]], ids=["run", "sum", "report"])
-def test_a_folder_that_may_not_be_entered_is_said(script: list[str], tmp_path: Path) -> None:
-    rights = "-dac_override,-dac_read_search"
-    as_one_of_many = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
-    if os.geteuid() == 0 and not shutil.which("setpriv"):
+@pytest.fixture
+def as_one_of_many() -> list[str]:
+    """What stands before a command so that it has no more rights than a person has; root may do everything."""
+    if os.geteuid():
+        return []
+    if not shutil.which("setpriv"):
         pytest.skip("root may enter every folder, and there is no setpriv here")
+    rights = "-dac_override,-dac_read_search,-fowner"
+    return ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
+
+
+@contextlib.contextmanager
+def rights_of(mode: int, *folders: Path) -> Iterator[None]:
+    for folder in folders:
+        folder.chmod(mode)
+    try:
+        yield
+    finally:
+        for folder in folders:
+            folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("script", [STEP, ["report.py", "--runs", "runs"], ["report.py"]], ids=["run", "sum", "report"])
+def test_a_folder_that_may_not_be_entered_is_said(script: list[str], tmp_path: Path, as_one_of_many: list[str]) -> None:
     for name in ("runs", "results"):
         (tmp_path / name / "single").mkdir(parents=True)
-        (tmp_path / name).chmod(0)
-    try:
-        assert "Permission denied" in said_by(script, tmp_path, as_one_of_many if os.geteuid() == 0 else None)
-    finally:
-        for name in ("runs", "results"):
-            (tmp_path / name).chmod(0o700)
+    with rights_of(0, tmp_path / "runs", tmp_path / "results"):
+        assert "Permission denied" in said_by(script, tmp_path, as_one_of_many)
+
+
+def test_what_may_only_be_read_is_read_and_not_written(small: Make, tmp_path: Path, as_one_of_many: list[str]) -> None:
+    """A run's folder and results: a summary and a dry run are given, training and a report are refused."""
+    record = run(small("network=mlp", "steps=2"))
+    done = [*STEP[:-1], "steps=2", "runtime.device=cpu", f"runs_root={tmp_path / 'runs'}"]
+    longer = [*done, "steps=3"]
+    record.metrics.write_bytes(b"damaged")  # so that there is something to do
+    target = tmp_path / "results"
+    results.add(target, "fig1", [run(small("network=mlp", "experiment=fig1"))], ["command"])
+    with rights_of(0o555, record.folder, record.folder.parent, target):
+        for script in (
+            ["report.py", "--runs", str(tmp_path / "runs")],
+            [*done, "dry_run=true"],
+            [*longer, "dry_run=true"],
+        ):
+            command = [*as_one_of_many, sys.executable, str(ROOT / "scripts" / script[0]), *script[1:]]
+            given = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+            assert given.returncode == 0, given.stderr
+        for script in (done, longer, ["report.py", "--results", str(target)]):
+            assert "Permission denied" in said_by(script, tmp_path, as_one_of_many)
+
+
+def test_a_studys_failure_names_the_table_that_has_no_room(small: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(record: Record, *given: object, **named: object) -> None:
+        raise BadInput("no room for status.json")
+
+    def table(record: Record, content: bytes) -> None:
+        raise BadInput("no room for metrics.parquet")
+
+    monkeypatch.setattr(Record, "write_status", full)
+    monkeypatch.setattr(Record, "write_metrics", table)
+    with pytest.raises(BadInput, match="no room for metrics"):
+        run(small("study=architecture"))
 
 
 @pytest.mark.parametrize("instead", ["a file", "a link to nowhere"])
@@ -125,7 +176,23 @@ def test_results_that_cannot_be_written_are_said_before_anything_runs(
     assert [path.name for path in place.parent.iterdir()] == ["results"]
 
 
-def test_two_that_write_results_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_that_write_results_the_second_waits_for_its_turn(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def second() -> None:
+        with results.alone(tmp_path):
+            done.append("second")
+
+    with results.alone(tmp_path):
+        other = threading.Thread(target=second)
+        other.start()
+        other.join(0.5)
+        done.append("first")
+    other.join(60)
+    assert done == ["first", "second"]
+
+
+def test_who_waits_too_long_for_its_turn_says_for_whom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "TURN", 0.1)
     with results.alone(tmp_path):
         (tmp_path / "SHA256SUMS").write_text("")
@@ -161,6 +228,18 @@ def test_a_summary_on_the_output_follows_what_is_there(small: Make, tmp_path: Pa
     assert said.startswith("an earlier line\n")
     assert "\nmlp," in said
     assert "1 of 1 runs have ended" in said
+
+
+def test_a_pending_list_that_is_damaged_is_no_obstacle(small: Make, tmp_path: Path) -> None:
+    record = run(small("network=mlp", "experiment=fig1"))
+    for _ in range(2):
+        results.add(tmp_path / "results", "fig1", [record], ["command"])
+        (tmp_path / "results" / results.PENDING).write_bytes(b"\xff\xfe")
+
+
+def test_a_runs_folder_that_is_no_utf_8_is_refused(small: Make, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"runs_root is .*a folder whose name is UTF-8"):
+        small(f"runs_root='{os.fsdecode(bytes(tmp_path) + bytes([255]))}'")
 
 
 def test_a_link_to_itself_is_said(small: Make, tmp_path: Path) -> None:

@@ -1,20 +1,26 @@
 """A full disk, a disk that is read-only, and no memory left."""
 
+import contextlib
+import errno
+import hashlib
 import os
 import resource
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import children
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from bnrepro import checkpoint, data
+from bnrepro import checkpoint, data, files
 from bnrepro.compose import load
-from bnrepro.record import Record
+from bnrepro.errors import BadInput
+from bnrepro.record import Record, from_parquet
 from bnrepro.run import run
 from bnrepro.state import initial
 from interruption import stored_state
@@ -47,9 +53,12 @@ def test_a_full_disk_loses_nothing(room: int, small_disk: Path, tmp_path: Path) 
     assert "cannot be written (No space left on device)" in message
     config = load([*children.SMALL, *overrides])
     record = Record.of(config)
+    assert not list(record.folder.rglob("*.part"))
     if record.checkpoint.exists():
         assert "it takes" in message
         assert " KiB" in message
+        content = record.checkpoint.read_bytes()  # the newest itself is whole, no older one is needed
+        assert hashlib.sha256(content[checkpoint.DIGEST :]).digest() == content[: checkpoint.DIGEST]
         state = initial(config, data.load(config.data, Path(config.data_root)), torch.device("cpu"))
         assert checkpoint.restore(record.checkpoint, config, state) is not None
         assert state.step > 0
@@ -63,6 +72,93 @@ def test_a_full_disk_loses_nothing(room: int, small_disk: Path, tmp_path: Path) 
     assert record.metrics.read_bytes() == undisturbed.metrics.read_bytes()
     theirs = stored_state(undisturbed)
     assert all(torch.equal(value, theirs[name]) for name, value in stored_state(record).items())
+
+
+def fill_before_the_table(disk: str, step: int, *overrides: str) -> None:
+    """Train, and fill the disk before the table of measurements at ``step`` is written: the checkpoint was."""
+    write, save, at = Record.write_metrics, checkpoint.save, [0]
+
+    def seen(path: Path, config: Any, state: Any, progress: Any) -> None:
+        save(path, config, state, progress)
+        at[0] = state.step
+
+    def full(record: Record, content: bytes) -> None:
+        if at[0] == step:
+            with contextlib.suppress(OSError), open(Path(disk) / "filler", "wb", buffering=0) as filler:
+                while filler.write(bytes(4096)):
+                    pass
+        write(record, content)
+
+    checkpoint.save, Record.write_metrics = seen, full  # type: ignore[method-assign]
+    children.train(*overrides)
+
+
+def test_a_table_that_meets_a_full_disk_stays_what_it_was(small_disk: Path, tmp_path: Path) -> None:
+    overrides = [*RUN, f"runs_root={small_disk}"]
+    before = run(load([*children.SMALL, *RUN, f"runs_root={tmp_path / 'before'}", "steps=60"]))
+    code, said = children.finish(fill_before_the_table, tmp_path / "said", str(small_disk), 40, *overrides)
+    assert code == 2, said
+    record = Record.of(load([*children.SMALL, *overrides]))
+    assert f"{record.metrics} cannot be written (No space left on device), it takes" in said
+    table = from_parquet(record.metrics.read_bytes())
+    assert table["step"].max() == 30
+    pd.testing.assert_frame_equal(table, before.read_metrics().query("step <= 30"), check_exact=True)
+    (small_disk / "filler").unlink()
+    code, said = children.finish(children.train, tmp_path / "again", *overrides)
+    assert code == 0, said
+    assert "going on from step 40" in said
+    assert record.metrics.read_bytes() == before.metrics.read_bytes()
+
+
+@pytest.mark.parametrize("fails", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_file_as_it_was(
+    fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the disk: the new content is on it before the old one's name is taken."""
+    path = tmp_path / "file"
+    files.write_bytes(path, b"old")
+
+    def no_room(*given: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(*((os, "fsync", no_room) if fails == "fsync" else (Path, "replace", no_room)))
+    with pytest.raises(BadInput, match="cannot be written"):
+        files.write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synced(handle: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    def replaced(path: Path, target: Path) -> Path:
+        done.append("name")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    files.write_bytes(tmp_path / "file", b"content")
+    assert done == ["file", "name", "folder"]
+
+
+def test_a_file_system_that_syncs_no_folders_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync = os.fsync
+
+    def of_files_alone(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", of_files_alone)
+    files.write_bytes(tmp_path / "file", b"content")
+    assert (tmp_path / "file").read_bytes() == b"content"
 
 
 def draw_a_tree(root: Path) -> list[str]:
@@ -102,7 +198,7 @@ def test_a_read_only_disk_is_said(small_disk: Path, tmp_path: Path) -> None:
     assert "choose another runs_root=" in said
 
 
-def test_a_folder_without_the_right_to_write_is_said(tmp_path: Path) -> None:
+def test_a_folder_below_a_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     code, said = children.finish(children.train, tmp_path / "said", *RUN, f"runs_root={tmp_path / 'file' / 'runs'}")
     assert code == 2
@@ -143,10 +239,31 @@ def test_out_of_memory_names_what_to_lower_and_leaves_the_checkpoint(tmp_path: P
     assert "going on from step 20" in said
 
 
+def run_out_of_a_gpu(*overrides: str) -> None:
+    """Train on a GPU of which after step 25 nothing more can be had."""
+    from bnrepro import probes
+
+    build = probes.build
+
+    class Greedy:
+        def when(self, step: int) -> bool:
+            return step == 25
+
+        def measure(self, state: Any) -> list[Any]:
+            torch.empty(2 * torch.cuda.mem_get_info()[1], dtype=torch.uint8, device="cuda")  # twice all that it has
+            return []
+
+    probes.build = lambda config, dataset: [*build(config, dataset), Greedy()]
+    children.train(*overrides)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_out_of_a_gpus_memory_is_the_same(tmp_path: Path) -> None:
-    overrides = ["data=digits", "runtime.device=cuda", "model.hidden=[200000,200000]", f"runs_root={tmp_path / 'runs'}"]
-    code, said = children.finish(children.train, tmp_path / "said", *overrides)
+    overrides = [*RUN, "runtime.device=cuda", f"runs_root={tmp_path / 'runs'}"]
+    code, said = children.finish(run_out_of_a_gpu, tmp_path / "said", *overrides)
     assert code == 1
-    assert "error: there is not enough memory" in said
     assert "Traceback" not in said
+    assert "error: there is not enough memory" in said
+    code, said = children.finish(children.train, tmp_path / "again", *overrides)
+    assert code == 0
+    assert "going on from step 20" in said

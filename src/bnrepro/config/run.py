@@ -129,7 +129,9 @@ class RunConfig:
             word = re.fullmatch(r"[\w.,=+-]{0,150}", value) and not value.startswith(".")
             require(bool(word), key, value, "at most 150 letters, digits and _ - . , = + without a dot in front")
         for key in ("runs_root", "data_root"):
-            require(bool(getattr(self, key).strip()), key, getattr(self, key), "a folder")
+            folder = getattr(self, key)
+            text = folder.encode(errors="replace").decode()  # TensorBoard's files hold no other names
+            require(bool(folder.strip()) and text == folder, key, text, "a folder whose name is UTF-8")
         require(self.steps >= 1, "steps", self.steps, "1 or more")
         require(self.batch_size >= 1, "batch_size", self.batch_size, "1 or more")
         if isinstance(self.norm, StatisticsConfig):
