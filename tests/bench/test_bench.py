@@ -5,11 +5,12 @@ import json
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bnrepro import data, report, results
@@ -120,7 +121,7 @@ def test_what_one_network_alone_has_is_seen() -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("share", [1.0, 0.0])
+@pytest.mark.parametrize("share", [1.0, 0.0, 0.8, 1.2])
 def test_a_step_is_held_against_the_peers_in_the_precision_that_is_timed(precision: str, share: float) -> None:
     overrides = ["network=bn_baseline", *SHAPES, "model.width=0.125", "batch_size=8"]
 
@@ -131,7 +132,7 @@ def test_a_step_is_held_against_the_peers_in_the_precision_that_is_timed(precisi
     timed = start(f"runtime.precision={precision}")
     for group in timed.optimiser.param_groups:
         group["lr"] *= share
-    if share:
+    if share == 1:
         inception.check_as_timed(timed, start, precision)
     else:
         with pytest.raises(BadInput, match="nothing was timed"):
@@ -199,6 +200,32 @@ def test_without_a_compiler_the_rest_is_timed(
     assert capsys.readouterr().out.startswith("not compiled: ")
 
 
+@pytest.mark.parametrize("wrong", ["the loss", "the moving averages"])
+def test_a_compiled_step_that_does_something_else_is_not_timed(
+    wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def compile_wrongly(state: State) -> float:
+        step = state.written_out
+        assert step
+
+        def other(*given: Any) -> Tensor:
+            kept = [buffer.clone() for buffer in state.model.buffers()]
+            loss = step(*given)
+            if wrong == "the loss":
+                return 2 * loss
+            for buffer, old in zip(state.model.buffers(), kept, strict=True):
+                buffer.copy_(old)
+            return loss
+
+        state.written_out = other
+        advance(state, gradients=False)
+        return 0.0
+
+    monkeypatch.setattr(mnist, "compile_step", compile_wrongly)
+    assert mnist._compiled(of_digits("written_out"), of_digits("autograd")) is None
+    assert capsys.readouterr().out.startswith("not compiled: the step compiled")
+
+
 def test_ratios_are_of_the_same_round() -> None:
     variants = [Variant(name, lambda: None, 1) for name in ("peer", "ours", "floor")]
     measured = pd.DataFrame({"peer": [1.0, 2.0, 4.0], "ours": [3.0, 6.0, 12.0], "floor": [4.0, 8.0, 16.0]})
@@ -211,12 +238,19 @@ def test_shares_of_a_step_are_of_its_time() -> None:
     def event(name: str, microseconds: float) -> SimpleNamespace:
         return SimpleNamespace(key=name, self_cpu_time_total=microseconds)
 
-    events = [event("aten::bmm", 5e5), event("aten::mul_", 1e5), event("aten::tanh", 5e4), event("no operation", 1e6)]
+    events = [
+        event("aten::bmm", 5e5),
+        event("aten::addcmul_", 1e5),
+        event("aten::tanh", 5e4),
+        event("aten::add_", 2e5),
+        event("no operation", 1e6),
+    ]
     shares = profile.shares_of(events, 1.0)
     assert shares["matrix products"] == 0.5
     assert shares["products, quotients and roots"] == 0.1
+    assert shares["concatenation, and adding gradients up"] == 0.2
     assert shares[profile.OTHERS] == 0.05
-    assert shares[profile.BETWEEN] == pytest.approx(0.35)
+    assert shares[profile.BETWEEN] == pytest.approx(0.15)
 
 
 def test_the_share_of_waiting_is_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,13 +72,35 @@ def test_a_signal_leaves_what_was_measured_on_the_pages(
 def test_an_interruption_is_said_though_the_pages_cannot_be_made(
     target: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (target / "bench.csv").unlink()
-    monkeypatch.setitem(command.MEASURES, "first", lambda *_: signal.raise_signal(signal.SIGINT))
+    def harm(*_: object) -> None:
+        (target / "shapes/other.csv").write_text("of something else")
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setitem(command.MEASURES, "second", harm)
     assert bench(target) == 130
     assert [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()] == [
         "the pages stay as they were",
         "interrupted; the parts that were measured before are in bench.csv, this one is not",
     ]
+
+
+def test_an_interruption_before_anything_is_measured_makes_no_pages(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(command.MEASURES, "first", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(results, "refresh", None)  # would fail if it were called
+    assert bench(target) == 130
+
+
+def test_a_part_alone_does_not_throw_the_others_away(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where bench.csv was touched, all of it has to be measured anew: before that nothing is lost."""
+    with open(target / "bench.csv", "a") as table:
+        table.write("a line of one's own\n")
+    touched = (target / "bench.csv").read_bytes()
+    assert bench(target, "--only", "first") == 2
+    assert "bench.csv is not the table that was made" in capsys.readouterr().err
+    assert (target / "bench.csv").read_bytes() == touched
+    assert bench(target) == 0
 
 
 def test_what_was_measured_is_kept_though_the_output_is_closed(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:

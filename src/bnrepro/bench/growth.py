@@ -33,6 +33,7 @@ BATCHES = (8, 16, 32, 64, 128)
 IMAGES = (500, 5_000, 50_000)
 MIB = 2**20
 SECONDS = 1.5  # that processes train in a round, where their number is varied
+TOGETHER = 120  # seconds to wait for the others before a round
 
 
 def measure(images: str, device: str) -> pd.DataFrame:
@@ -136,7 +137,7 @@ def _train_for_a_while(device: str, start: Barrier) -> list[int]:
     done = []
     for _ in range(ROUNDS):
         variant.call()
-        start.wait()
+        start.wait(TOGETHER)  # or another process has failed
         steps, end = 0, time.perf_counter() + SECONDS
         while time.perf_counter() < end:
             variant.call()

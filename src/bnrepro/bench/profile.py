@@ -30,6 +30,7 @@ KINDS = {  # by what the framework's name of an operation begins with
     "sums over mini-batches and maps": ("aten::sum", "aten::mean"),
     "concatenation, and adding gradients up": ("aten::cat", "aten::add"),
     "products, quotients and roots": (
+        "aten::addcmul",
         "aten::mul",
         "aten::div",
         "aten::sub",
@@ -90,7 +91,8 @@ def shares_of(events: Iterable[Any], seconds: float) -> dict[str, float]:
     """Return the share of ``seconds`` that the events of each kind take, without what they call, and what is left."""
     spent = dict.fromkeys([*KINDS, OTHERS], 0.0)
     for event in events:
-        kind = next((kind for kind, names in KINDS.items() if event.key.startswith(names)), OTHERS)
+        kinds = {name: kind for kind, names in KINDS.items() for name in names if event.key.startswith(name)}
+        kind = kinds[max(kinds, key=len)] if kinds else OTHERS  # aten::addcmul is no aten::add
         if kind != OTHERS or event.key.startswith("aten::"):
             spent[kind] += event.self_cpu_time_total / 1e6
     shares = {kind: time / seconds for kind, time in spent.items() if time}

@@ -46,7 +46,7 @@ def in_double(state: State) -> State:
     return state
 
 
-def require_same(what: str, ours: nn.Module, theirs: nn.Module) -> None:
+def require_same(what: str, ours: nn.Module, theirs: nn.Module, allowed: float = NEAR) -> None:
     """Compare the parameters and moving averages of two networks.
 
     Raises:
@@ -56,24 +56,34 @@ def require_same(what: str, ours: nn.Module, theirs: nn.Module) -> None:
     if own.keys() != reference.keys():
         raise BadInput(f"{what}: only one of two networks has {min(own.keys() ^ reference.keys())}; nothing was timed")
     for name, value in own.items():
-        require_near(f"{what}: {name}", value, reference[name].view(value.shape), NEAR)
+        require_near(f"{what}: {name}", value, reference[name].view(value.shape), allowed)
 
 
-def require_same_loss(what: str, ours: Tensor, theirs: Tensor) -> None:
+def require_same_loss(what: str, ours: Tensor, theirs: Tensor, allowed: float = NEAR) -> None:
     """Compare the losses of a step.
 
     Raises:
         BadInput: they are not the same to rounding.
     """
-    require_near(f"{what}: the loss", ours.detach(), theirs.detach().view(ours.shape), NEAR)
+    require_near(f"{what}: the loss", ours.detach(), theirs.detach().view(ours.shape), allowed)
 
 
-def change(trained: Trained) -> Tensor:
-    """Do a step; return what it changes in all parameters together, one after another."""
+def change(trained: Trained, steps: int = 1) -> Tensor:
+    """Return what steps from the same parameters change in them, added up, all parameters one after another.
+
+    Each mini-batch is another; after each step the parameters are what they were before it.
+    """
     network, step = trained
     before = [p.detach().clone() for p in network.parameters()]
-    step()
-    return torch.cat([(p.detach() - old).flatten() for p, old in zip(network.parameters(), before, strict=True)])
+    added = torch.zeros(sum(p.numel() for p in before), device=before[0].device)
+    for _ in range(steps):
+        step()
+        moved = zip(network.parameters(), before, strict=True)
+        added += torch.cat([(p.detach() - old).flatten() for p, old in moved])
+        with torch.no_grad():
+            for p, old in zip(network.parameters(), before, strict=True):
+                p.copy_(old)
+    return added
 
 
 def distance(ours: Tensor, theirs: Tensor) -> float:
@@ -93,6 +103,17 @@ def require_near(what: str, ours: Tensor, theirs: Tensor, allowed: float) -> Non
             f"{what} is {apart:.1e} of its size from what the framework's own step makes of it, allowed {allowed:g}; "
             "nothing was timed"
         )
+
+
+def require_as_large(what: str, ours: Tensor, theirs: Tensor, allowed: float) -> None:
+    """Compare how large two results are, of ``ours`` the part in ``theirs``' direction, which rounding leaves alone.
+
+    Raises:
+        BadInput: the part is not 1 within ``allowed``.
+    """
+    part = float(torch.dot(ours, theirs) / torch.dot(theirs, theirs))
+    if not abs(part - 1) <= allowed:
+        raise BadInput(f"{what} goes {part:.2f} times as far as the framework's own; nothing was timed")
 
 
 def _numbers(network: nn.Module) -> dict[str, Tensor]:
