@@ -13,7 +13,7 @@ from bnrepro.compose import grid, load
 from bnrepro.config import RunConfig
 from bnrepro.predictions import predictions
 from bnrepro.probes import population
-from bnrepro.record import Record
+from bnrepro.record import Record, to_parquet
 from bnrepro.run import run
 from bnrepro.state import State, initial
 from bnrepro.train import advance
@@ -122,7 +122,7 @@ def test_a_resumed_network_goes_on_bit_for_bit(network: str, tmp_path: Path) -> 
         advance(undisturbed)
         if step < 4:
             advance(resumed)
-    checkpoint.save(tmp_path / "checkpoint.pt", settings, resumed, checkpoint.Progress(b"a table", 0.0))
+    checkpoint.save(tmp_path / "checkpoint.pt", settings, resumed, checkpoint.Progress(to_parquet(pd.DataFrame()), 0.0))
     fresh, _ = start(settings)
     checkpoint.restore(tmp_path / "checkpoint.pt", settings, fresh)
     for _ in range(5):
