@@ -97,6 +97,22 @@ def test_a_signal_ends_a_sweep_side_by_side_with_checkpoints(tmp_path: Path) -> 
         time.sleep(0.05)
 
 
+def test_a_signal_ends_a_sweep_side_by_side_with_room_for_one(tmp_path: Path) -> None:
+    jobs = ["-m", "hydra/launcher=local", "hydra.launcher.n_jobs=1", "network=mlp,mlp_bn", "steps=1000000"]
+    script = [sys.executable, str(ROOT / "scripts/train.py"), *WHERE, f"runs_root={tmp_path}", *jobs]
+    with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as command:
+        end = time.monotonic() + 120
+        while not list(tmp_path.rglob("events.out.*")):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        command.terminate()
+        _, said = command.communicate(timeout=120)
+    assert command.returncode == 143
+    assert said.splitlines() == ["stopped; the same command goes on from the last checkpoint"]
+    (status,) = [Record(path.parent).status for path in tmp_path.rglob("config.json")]
+    assert status["status"] == "stopped"
+
+
 @pytest.mark.slow
 def test_a_killed_worker_ends_the_sweep_with_checkpoints_and_what_is_missing(tmp_path: Path) -> None:
     jobs = ["-m", "hydra/launcher=local", "hydra.launcher.n_jobs=2", "network=mlp,mlp_bn", "steps=100000"]

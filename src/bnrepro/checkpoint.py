@@ -16,6 +16,7 @@ import torch
 
 from bnrepro import distributed
 from bnrepro.config import RunConfig, identity
+from bnrepro.door import lacks_memory
 from bnrepro.errors import BadInput
 from bnrepro.files import read_bytes, write_bytes
 from bnrepro.record import from_parquet, refuse_other, refuse_other_data
@@ -110,6 +111,8 @@ def _load(path: Path, content: bytes, config: RunConfig, state: State) -> Progre
             state.load_state_dict(kept["state"])
             return Progress(kept["metrics"].numpy().tobytes(), float(kept["seconds"]))
     except UNREADABLE as error:
+        if lacks_memory(error):
+            raise
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise BadInput(
             f"{path} cannot be read as a checkpoint of this run ({reason}); "

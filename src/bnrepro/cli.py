@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from bnrepro import door
-from bnrepro.compose import CONFIGS, choices, explain, grid, load, to_config, whole
+from bnrepro.compose import CONFIGS, choices, cores, explain, grid, load, to_config, whole
 from bnrepro.config import RunConfig
 from bnrepro.errors import BadInput
 from bnrepro.stopping import Stopped, StopRequest, Worker, leaving, tell_children
@@ -44,12 +44,12 @@ def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
     if {"--help", "-h"} & set(sys.argv[1:]):  # Hydra's own takes seconds, for it lists every folder of configs/
         sys.exit(door.command(_help, "stopped"))
     arguments = sorted(sys.argv[1:], key=lambda given: given not in SWEEPS)  # argparse takes it in front
-    launchers = [argument for argument in arguments if argument.startswith("hydra/launcher=")]
 
     def work() -> int:
         try:
             with leaving():
                 jobs = prepare(arguments)
+            launchers = [argument for argument in sys.argv[1:] if argument.startswith("hydra/launcher=")]
             if set(launchers) & set(SIDE_BY_SIDE):
                 with StopRequest(tell_children) as stop:
                     return _through(_in_worker(task), jobs, stop)
@@ -72,8 +72,11 @@ def _help() -> int:
 
 def _in_worker(task: Callable[[RunConfig], float | None]) -> Callable[[RunConfig], float | None]:
     """Return ``task`` for a launcher's processes: stopped, it returns None, for an exception would end the others."""
+    command = os.getpid()
 
     def work(config: RunConfig) -> float | None:
+        if os.getpid() == command:
+            return task(config)
         try:
             with Worker():
                 return task(config)
@@ -87,8 +90,17 @@ def prepare(arguments: list[str]) -> list[list[str]]:
     """Refuse what cannot be run, and leave to Hydra what it is given; return the jobs of a sweep."""
     refuse_arguments(arguments)
     jobs = check_jobs(arguments)
-    sys.argv[1:] = _without_launcher(arguments) if _dry(arguments) else arguments  # a dry run lists them here
+    here = _dry(arguments) or (jobs and _one_by_one(arguments))
+    sys.argv[1:] = _without_launcher(arguments) if here else arguments
     return jobs
+
+
+def _one_by_one(arguments: list[str]) -> bool:
+    """Say whether a sweep side by side has room for one run at a time: this process then does them itself."""
+    if not set(arguments) & set(SIDE_BY_SIDE):
+        return False
+    at_once = whole(argument for argument in arguments if "=" in argument).hydra.launcher.n_jobs
+    return bool(at_once == 1 or (at_once < 0 and cores() == 1))
 
 
 def _through(task: Callable[[RunConfig], float | None], jobs: list[list[str]], stop: StopRequest) -> int:
@@ -122,6 +134,8 @@ def _through(task: Callable[[RunConfig], float | None], jobs: list[list[str]], s
         door.tell("a job was killed and took its launcher along; the same command goes on")
     if len(codes) == 1:  # a launcher ran them in processes of their own, or nothing was to run, as for --cfg
         codes, missing = _left_over(jobs)
+    if stop.came():  # meanwhile
+        stop.obey()
     if missing and len(codes) > 2:  # a sweep
         said = f"{len(missing)} of {len(codes) - 1} runs did not end; the same command runs only these:"
         door.tell(said, *missing)

@@ -148,9 +148,9 @@ class Record:
         if all(self._whole(path) for path in self._tables):
             return
         with self.locked():
-            for path in self._tables:
-                if not path.exists() or self._whole(path):  # another process may have mended it
-                    continue
+            still = self.ended  # another process may have mended it
+            damaged = [path for path in self._tables if path.exists() and not self._whole(path)] if still else []
+            for path in damaged:
                 aside = path.replace(path.with_name(f"{path.name}.damaged"))
                 self._status.unlink(missing_ok=True)
                 print(f"{path} is not what the run wrote: it is kept as {aside.name} and made anew", flush=True)

@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+TWICE = 0.2  # seconds within which signals are one: timeout and make send theirs to a process and to its group
+
 
 class Stopped(BaseException):
     """A signal asked for an end, and it was made. No Exception, so that a sweep does not go on with its next run."""
@@ -70,9 +72,13 @@ class Worker:
             os.setpgid(0, 0)
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, Worker._answer)
-        if Worker._told is not None:
-            raise Stopped(Worker._told)
-        Worker._busy = True
+        try:
+            Worker._busy = True  # before it is asked: a signal in between raises
+            if Worker._told is not None:
+                raise Stopped(Worker._told)
+        except Stopped:
+            Worker._busy = False
+            raise
         return self
 
     def __exit__(
@@ -84,9 +90,11 @@ class Worker:
 
     @staticmethod
     def _answer(signum: int, frame: FrameType | None) -> None:
-        Worker._told = signum
+        again, Worker._told = Worker._told is not None, signum
         if Worker._busy:
             raise Stopped(signum)
+        if again:
+            os._exit(128 + signum)
 
 
 def tell_children(signum: int) -> None:
@@ -145,11 +153,11 @@ class StopRequest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for signum, handler in self._before.items():
-            signal.signal(signum, handler)
         if self._wakeup >= 0:
             signal.set_wakeup_fd(self._wakeup_before)
             os.close(self._wakeup)  # which ends the thread
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
 
     def _remember(self, signum: int, frame: FrameType | None) -> None:
         if self._signum is None:
@@ -158,10 +166,12 @@ class StopRequest:
 
     def _count(self, reader: int) -> None:
         with open(reader, "rb", buffering=0) as signals:
-            came = 0
+            first = None
             while one := signals.read(1):
-                came += one[0] in (signal.SIGINT, signal.SIGTERM)
-                if came == 2:
+                if one[0] not in (signal.SIGINT, signal.SIGTERM):
+                    continue
+                first = first or time.monotonic()
+                if time.monotonic() - first > TWICE:
                     self._tell(one[0])
                     os._exit(128 + one[0])
 

@@ -170,6 +170,9 @@ def test_predictions_that_are_gone_are_made_anew(small: Make) -> None:
     config = small("network=bn_x30", *images, "steps=2", "probes.predictions=true")
     record = run(config)
     expected = record.predictions.read_bytes()
+    harm(record.metrics, flipped)
+    assert run(config).predictions.read_bytes() == expected  # which is whole, and stays where it is
+    assert not list(record.folder.glob("predictions.parquet.damaged"))
     record.predictions.unlink()
     with pytest.raises(BadInput, match=r"the run's command, given again, makes it anew"):
         record.read_predictions()

@@ -75,7 +75,7 @@ def change(trained: Trained, steps: int = 1) -> Tensor:
     """
     network, step = trained
     before = [p.detach().clone() for p in network.parameters()]
-    added = torch.zeros(sum(p.numel() for p in before), device=before[0].device)
+    added = torch.zeros(sum(p.numel() for p in before), device=before[0].device, dtype=before[0].dtype)
     for _ in range(steps):
         step()
         moved = zip(network.parameters(), before, strict=True)
