@@ -7,7 +7,7 @@ import os
 import resource
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -206,8 +206,18 @@ def test_a_folder_below_a_file_is_said(tmp_path: Path) -> None:
     assert len(said.splitlines()) == 1
 
 
-def run_out(*overrides: str) -> None:
-    """Train with so little memory that after step 25 nothing more can be had."""
+def take_all() -> None:
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, used + 2**26))
+    torch.empty(2**28)  # 1 GiB
+
+
+def take_a_gpu() -> None:
+    torch.empty(2 * torch.cuda.mem_get_info()[1], dtype=torch.uint8, device="cuda")  # twice all that it has
+
+
+def run_out(take: Callable[[], None], *overrides: str) -> None:
+    """Train, and after step 25 ``take`` more memory than there is."""
     from bnrepro import probes
 
     build = probes.build
@@ -217,53 +227,30 @@ def run_out(*overrides: str) -> None:
             return step == 25
 
         def measure(self, state: Any) -> list[Any]:
-            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, used + 2**26))
-            torch.empty(2**28)  # 1 GiB
+            take()
             return []
 
     probes.build = lambda config, dataset: [*build(config, dataset), Greedy()]
     children.train(*overrides)
 
 
-def test_out_of_memory_names_what_to_lower_and_leaves_the_checkpoint(tmp_path: Path) -> None:
-    overrides = [*RUN, f"runs_root={tmp_path / 'runs'}"]
-    code, said = children.finish(run_out, tmp_path / "said", *overrides)
+@pytest.mark.parametrize(
+    ("device", "take"),
+    [
+        ("cpu", take_all),
+        pytest.param("cuda", take_a_gpu, marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")),
+    ],
+)
+def test_out_of_memory_names_what_to_lower_and_leaves_the_checkpoint(
+    device: str, take: Callable[[], None], tmp_path: Path
+) -> None:
+    overrides = [*RUN, f"runtime.device={device}", f"runs_root={tmp_path / 'runs'}"]
+    code, said = children.finish(run_out, tmp_path / "said", take, *overrides)
     assert code == 1
     assert "Traceback" not in said
     assert "error: there is not enough memory" in said
     for key in ("batch_size", "seeds", "model.width", "model.hidden"):
         assert key in said
-    code, said = children.finish(children.train, tmp_path / "again", *overrides)
-    assert code == 0
-    assert "going on from step 20" in said
-
-
-def run_out_of_a_gpu(*overrides: str) -> None:
-    """Train on a GPU of which after step 25 nothing more can be had."""
-    from bnrepro import probes
-
-    build = probes.build
-
-    class Greedy:
-        def when(self, step: int) -> bool:
-            return step == 25
-
-        def measure(self, state: Any) -> list[Any]:
-            torch.empty(2 * torch.cuda.mem_get_info()[1], dtype=torch.uint8, device="cuda")  # twice all that it has
-            return []
-
-    probes.build = lambda config, dataset: [*build(config, dataset), Greedy()]
-    children.train(*overrides)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_out_of_a_gpus_memory_is_the_same(tmp_path: Path) -> None:
-    overrides = [*RUN, "runtime.device=cuda", f"runs_root={tmp_path / 'runs'}"]
-    code, said = children.finish(run_out_of_a_gpu, tmp_path / "said", *overrides)
-    assert code == 1
-    assert "Traceback" not in said
-    assert "error: there is not enough memory" in said
     code, said = children.finish(children.train, tmp_path / "again", *overrides)
     assert code == 0
     assert "going on from step 20" in said

@@ -1,0 +1,139 @@
+"""What is typed: the help, and every argument checked before Hydra sees it."""
+
+import re
+import textwrap
+from pathlib import Path
+from shutil import which
+
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from bnrepro.compose import CONFIGS, choices, cores, explain, grid, load, whole
+from bnrepro.errors import BadInput
+
+WRONG = (HydraException, OmegaConfBaseException, BadInput, YAMLError, ValueError)  # ValueError: group=null
+SWEEPS = ("-m", "--multirun")
+SIDE_BY_SIDE = ("hydra/launcher=local", "hydra/launcher=joblib")
+CHECKED = 200  # jobs of a sweep at most: composing one takes a third of a second
+
+
+def usage() -> str:
+    """Say how the command line is used, and what can be chosen."""
+    groups = ["experiment", "scale", "network", "data", "norm", "optim", "augment", "study", "hydra/launcher"]
+    listed = {group: sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")) for group in groups}
+    rows = [
+        textwrap.fill(f"{group}: {' '.join(names)}", 96, subsequent_indent="    ") for group, names in listed.items()
+    ]
+    return "\n".join(
+        [
+            "usage: python scripts/train.py [-m] KEY=VALUE ...",
+            "  network=mlp_bn optim.lr=0.3 'seeds=[0,1,2]'          one run",
+            "  -m network=mlp,mlp_bn optim.lr=0.03,0.1,0.3          a sweep: every combination",
+            "  experiment=fig1                                      an experiment, with its own grid",
+            "  ... dry_run=true                                     how far each run is and what it costs",
+            "Given again, the same command goes on, or finds its runs finished.",
+            "",
+            "Choices (GROUP=NAME):",
+            *(textwrap.indent(row, "  ") for row in rows),
+            "",
+            "Every other key stands in configs/; --cfg job prints the whole of a run, --hydra-help what Hydra takes.",
+        ]
+    )
+
+
+def refuse_arguments(arguments: list[str]) -> None:
+    """Refuse what Hydra would take without a word, or answer with its own documentation.
+
+    Raises:
+        BadInput: ``+key``, ``~key``, ``group=null``, a word without ``=``, or Slurm where there is none.
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if argument.startswith("-") or (before.startswith("-") and before not in SWEEPS and "=" not in argument):
+            continue
+        if argument.startswith(("+", "~")):
+            raise BadInput(f"{argument}: keys can be set, not added or removed; write key=value without {argument[0]}")
+        if "=" not in argument:
+            raise BadInput(f"{argument}: it has no value; write {argument}=value")
+        if re.match(r"hydra\..*\._target_=", argument):
+            raise BadInput(f"{argument}: choose hydra/launcher= or hydra/sweeper= instead")
+        if re.fullmatch("hydra/launcher=(submitit_)?slurm", argument) and not (which("sbatch") or dry(arguments)):
+            raise BadInput(f"{argument}: there is no sbatch here; give the command where Slurm takes jobs")
+        group, _, value = argument.partition("=")
+        allowed = sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")) if re.fullmatch(r"\w+", group) else []
+        if allowed and re.fullmatch(r"null|true|false|[-+\d.e]*", value):
+            raise BadInput(f"{group} is {value or 'empty'}; allowed: {', '.join(allowed)}")
+
+
+def check_jobs(arguments: list[str]) -> list[list[str]]:
+    """List the overrides of each job of a sweep, all of them found good; none of one run or a search.
+
+    Raises:
+        BadInput: a job is bad, or is another one's run; there is nothing to sweep; the launcher's settings are bad.
+    """
+    options = [argument for argument in arguments if argument.startswith("-")]
+    overrides = [argument for argument in arguments if "=" in argument and argument not in options]
+    swept = [override for override in overrides if choices(override)]
+    searches = any(override.startswith("hydra/sweeper=") for override in overrides)
+    if searches or not set(options) <= set(SWEEPS):  # a search finds its jobs as it goes; --cfg and the like run none
+        return []
+    for override in overrides:
+        if "interval(" in override:
+            raise BadInput(f"{override}: an interval is for hydra/sweeper=search; name the values, as in key=a,b")
+    launcher = next((override for override in overrides if override.startswith("hydra/launcher=")), "")
+    if dry(arguments):
+        overrides = without_launcher(overrides)
+    first = whole(overrides)
+    if not options and first.hydra.mode != RunMode.MULTIRUN:
+        if swept:
+            raise BadInput(f"{swept[0]}: several values are a sweep: give -m; a list is written key=[a,b]")
+        if launcher:
+            raise BadInput(f"{launcher}: it launches sweeps: give -m")
+        return []
+    if not (swept or first.hydra.sweeper.params or launcher):  # which may be there for one run
+        raise BadInput("the sweep is empty: give a key several values, such as optim.lr=0.1,0.3, or leave out -m")
+    jobs = [[one for one in job if not one.startswith("hydra")] for job in grid(overrides)]
+    if len(jobs) <= CHECKED:
+        _check_each(jobs)
+    at_once = first.hydra.sweeper.get("max_batch_size")
+    if at_once is not None and at_once < 1:
+        raise BadInput(f"hydra.sweeper.max_batch_size is {at_once}: it must be null or 1 or more")
+    for key, allowed in (("timeout_min", "1 minute or more"), ("n_jobs", "1 or more, or -1 for all cores")):
+        value = first.hydra.launcher.get(key, 1)
+        if value == 0 or (key == "timeout_min" and value < 0):
+            raise BadInput(f"hydra.launcher.{key} is {value}: it must be {allowed}")
+    return jobs
+
+
+def _check_each(jobs: list[list[str]]) -> None:
+    from bnrepro.record import Record  # imports pandas
+
+    seen: dict[Path, str] = {}
+    for job in jobs:
+        said = " ".join(job)
+        try:
+            folder = Record.of(load(job)).folder
+        except WRONG as error:
+            raise BadInput(f"{explain(error)}; that is the job {said}; nothing was started") from error
+        if folder in seen:
+            raise BadInput(f"two jobs are the same run: {seen[folder]} and {said}; leave one out; nothing was started")
+        seen[folder] = said
+
+
+def one_by_one(arguments: list[str]) -> bool:
+    """Say whether a sweep side by side has room for one run at a time: this process then does them itself."""
+    if not set(arguments) & set(SIDE_BY_SIDE):
+        return False
+    at_once = whole(argument for argument in arguments if "=" in argument).hydra.launcher.n_jobs
+    return bool(at_once == 1 or (at_once < 0 and cores() == 1))
+
+
+def without_launcher(arguments: list[str]) -> list[str]:
+    """Leave out what says how a sweep is launched: its runs are then done in this process."""
+    return [argument for argument in arguments if not argument.startswith(("hydra/launcher=", "hydra.launcher."))]
+
+
+def dry(arguments: list[str]) -> bool:
+    """Say whether runs are only to be listed."""
+    return any(re.fullmatch("dry_run=(true|yes|on|1)", argument, re.IGNORECASE) for argument in arguments)

@@ -1,0 +1,186 @@
+"""The command: Hydra in front, one clear message and exit code 2 for what a person got wrong."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
+from contextlib import nullcontext
+from subprocess import CalledProcessError
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bnrepro import door
+from bnrepro.cli.arguments import (
+    SIDE_BY_SIDE,
+    SWEEPS,
+    WRONG,
+    check_jobs,
+    dry,
+    one_by_one,
+    refuse_arguments,
+    usage,
+    without_launcher,
+)
+from bnrepro.compose import CONFIGS, explain, load, to_config
+from bnrepro.config import RunConfig
+from bnrepro.errors import BadInput
+from bnrepro.stopping import Stopped, StopRequest, Worker, leaving, tell_children
+
+SUBMISSION = "Slurm took no job, for the reason above; set hydra.launcher.KEY=VALUE so that it does"
+
+
+def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
+    """Run ``task`` for each configuration that the command line names, and exit (door.py has the exit codes).
+
+    What it returns is what a search (``hydra/sweeper=search``) maximises. Every job of a sweep is checked before the
+    first one starts; a run that fails leaves the others alone.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's own reports end in exit code 1
+    if {"--help", "-h"} & set(sys.argv[1:]):  # Hydra's own takes seconds, for it lists every folder of configs/
+        sys.exit(door.command(_help, "stopped"))
+    arguments = sorted(sys.argv[1:], key=lambda given: given not in SWEEPS)  # argparse takes it in front
+
+    def work() -> int:
+        try:
+            with leaving():
+                jobs = prepare(arguments)
+            launchers = [argument for argument in sys.argv[1:] if argument.startswith("hydra/launcher=")]
+            if set(launchers) & set(SIDE_BY_SIDE):
+                with StopRequest(tell_children) as stop:
+                    return _through(_in_worker(task), jobs, stop)
+            with nullcontext() if launchers else leaving():  # Slurm's jobs go on without the command
+                return _through(task, jobs, StopRequest())
+        except WRONG as error:
+            return report(error)
+        except Exception as error:
+            if not isinstance(error.__cause__, CalledProcessError):  # sbatch's, as submitit wraps it
+                raise
+            return door.refuse(SUBMISSION)
+
+    sys.exit(door.command(work, "stopped; the same command goes on from the last checkpoint"))
+
+
+def _help() -> int:
+    print(usage())
+    return 0
+
+
+def _in_worker(task: Callable[[RunConfig], float | None]) -> Callable[[RunConfig], float | None]:
+    """Return ``task`` for a launcher's processes: stopped, it returns None, for an exception would end the others."""
+    command = os.getpid()
+
+    def work(config: RunConfig) -> float | None:
+        if os.getpid() == command:
+            return task(config)
+        try:
+            with Worker():
+                return task(config)
+        except Stopped:
+            return None
+
+    return work
+
+
+def prepare(arguments: list[str]) -> list[list[str]]:
+    """Refuse what cannot be run, and leave to Hydra what it is given; return the jobs of a sweep."""
+    refuse_arguments(arguments)
+    jobs = check_jobs(arguments)
+    here = dry(arguments) or (jobs and one_by_one(arguments))
+    sys.argv[1:] = without_launcher(arguments) if here else arguments
+    return jobs
+
+
+def _through(task: Callable[[RunConfig], float | None], jobs: list[list[str]], stop: StopRequest) -> int:
+    """Have Hydra run all; return the largest exit code, those of a sweep that did not end named.
+
+    Raises:
+        Stopped: ``stop`` came, and what a launcher has started has come to its end.
+    """
+    codes, missing = [0], list[str]()
+
+    @hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")
+    def each(composed: DictConfig) -> float | None:
+        code, why, value = _run(task, composed)
+        codes.append(code)
+        if code:
+            typed: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)  # ${...} as typed
+            missing.append(f"  {' '.join(typed)}: {why}")
+        return value
+
+    try:
+        try:
+            each()
+        finally:
+            if stop.came():
+                stop.obey()
+    except SystemExit as left:  # Hydra's, where --package or the like is none
+        return 2 if left.code else 0
+    except (BrokenExecutor, RuntimeError) as error:
+        if not isinstance(error, BrokenExecutor) and type(error).__name__ != "UncompletedJobError":  # submitit's
+            raise
+        door.tell("a job was killed and took its launcher along; the same command goes on")
+    if len(codes) == 1:  # a launcher ran them in processes of their own, or nothing was to run, as for --cfg
+        codes, missing = _left_over(jobs)
+    if stop.came():  # meanwhile
+        stop.obey()
+    if missing and len(codes) > 2:  # a sweep
+        said = f"{len(missing)} of {len(codes) - 1} runs did not end; the same command runs only these:"
+        door.tell(said, *missing)
+    return max(codes)
+
+
+def _run(task: Callable[[RunConfig], float | None], composed: DictConfig) -> tuple[int, str, float | None]:
+    """Return the exit code of one run, why it did not end, and its value for a search."""
+    try:
+        config = to_config(composed)
+        if HydraConfig.get().runtime.choices.get("hydra/sweeper") not in (None, "basic"):
+            _check_search(config)
+        return 0, "", task(config)
+    except (OmegaConfBaseException, BadInput) as error:
+        return report(error), explain(error), None
+    except Exception as error:
+        if isinstance(error, OSError) and door.output_gone(error):
+            return door.output_closed(), "its output cannot be written", None
+        if isinstance(error, OSError) and error.filename is not None:
+            return door.refuse(door.unreachable(error)), door.unreachable(error), None
+        if door.lacks_memory(error):
+            return door.lacking_memory(), door.MEMORY, None
+        traceback.print_exc()
+        return 1, f"{type(error).__name__}: {error}".splitlines()[0], None
+
+
+def _check_search(config: RunConfig) -> None:
+    if not config.data.held_out:
+        raise BadInput("data.held_out is 0: a search chooses by training images kept aside; set it, such as 10000")
+    if config.dry_run:
+        raise BadInput("dry_run is true: a search chooses its runs as it goes, they cannot be listed")
+
+
+def _left_over(jobs: list[list[str]]) -> tuple[list[int], list[str]]:
+    """Return, from the records of a sweep's jobs, the exit code of each and why those that did not end did not."""
+    from bnrepro.record import Record
+    from bnrepro.run import here  # imports torch
+
+    codes, missing = [0], []
+    for job in jobs:
+        try:
+            record = Record.of(here(load(job)))
+            status = record.status
+            how_far = f"{status['status']} at step {status['step']:,}" if "step" in status else "not begun, or damaged"
+            code, why = (0, "") if record.ended else (1, f"{how_far}; its own output says why")
+        except BadInput as error:
+            code, why = 2, explain(error)
+        codes.append(code)
+        if code:
+            missing.append(f"  {' '.join(job)}: {why}")
+    return codes, missing
+
+
+def report(error: Exception) -> int:
+    """Print what was wrong in one message and return the exit code 2."""
+    return door.refuse(explain(error))
