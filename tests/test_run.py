@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from bnrepro import checkpoint, data, tables
+from bnrepro import data
 from bnrepro import run as running
 from bnrepro.config import RunConfig
 from bnrepro.data import Dataset
@@ -20,7 +20,7 @@ from bnrepro.run import run
 from bnrepro.state import State, initial
 from bnrepro.train import advance
 from conftest import Make
-from interruption import interrupted, stored_state
+from interruption import stored_state
 
 CPU = torch.device("cpu")
 NETWORKS = pytest.mark.parametrize("network", ["mlp", "mlp_bn"])
@@ -36,54 +36,6 @@ def test_the_same_config_gives_the_same_tables(network: str, small: Make, tmp_pa
     second = run(small(f"network={network}", f"runs_root={tmp_path / 'again'}"))
     assert first.metrics.read_bytes() == second.metrics.read_bytes()
     assert first.status["status"] == "finished"
-
-
-@NETWORKS
-@pytest.mark.parametrize("stop", [7, 24, 40, 59])
-def test_an_interrupted_run_ends_like_an_undisturbed_one(network: str, stop: int, small: Make, tmp_path: Path) -> None:
-    """Stops before the first checkpoint, in an epoch, at its end (24 mini-batches), before the last step."""
-    settings = [f"network={network}", "runtime.checkpoint_every=8", "batch_size=60"]
-    undisturbed = run(small(*settings, f"runs_root={tmp_path / 'undisturbed'}"))
-    config = small(*settings)
-    interrupted(config, stop)
-    assert Record.of(config).status["status"] == "failed"
-    assert not Record.of(config).ended
-    resumed = run(config)
-    assert resumed.metrics.read_bytes() == undisturbed.metrics.read_bytes()
-    for name, value in stored_state(undisturbed).items():
-        assert torch.equal(value, stored_state(resumed)[name]), name
-
-
-SMALL_IMAGES = ["data=shapes", "data.train_images=100", "data.test_images=50", "data.train_examples=0"]
-SMALL_IMAGES += ["data.test_examples=0", "model.width=0.0625", "probes.activation_examples=20", "batch_size=8"]
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        ["network=mlp_bn", "runtime.step=autograd", "optim.momentum=0.9", "optim.half_life=0.5", "optim.l2=0.01"],
-        ["network=mlp", "optim.rates=[0.1,1]"],
-        ["network=bn_baseline", "runtime.precision=bfloat16", "seeds=[0]", *SMALL_IMAGES],
-    ],
-    ids=["autograd", "rates", "bfloat16"],
-)
-def test_so_does_one_of_another_step(settings: list[str], small: Make, tmp_path: Path) -> None:
-    settings += ["steps=16", "runtime.checkpoint_every=5"]
-    undisturbed = run(small(*settings, f"runs_root={tmp_path / 'undisturbed'}"))
-    config = small(*settings)
-    interrupted(config, 12)
-    assert run(config).metrics.read_bytes() == undisturbed.metrics.read_bytes()
-
-
-def test_a_run_goes_on_from_any_step(small: Make) -> None:
-    """At the paper's size there are 31 million, more than float32 can count."""
-    config = small("network=mlp", "steps=31000002", "probes.activation_steps=0", "runtime.checkpoint_every=5")
-    record, state = interrupted(config, 12), initial(config, load_data(config), CPU)
-    begun = checkpoint.restore(record.checkpoint, config, state)
-    assert begun
-    state.step = 31_000_001
-    checkpoint.save(record.checkpoint, config, state, begun)
-    assert run(config).status["step"] == 31_000_002
 
 
 def test_a_finished_run_is_not_run_again(small: Make, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,40 +109,6 @@ def test_a_study_that_another_process_ended_meanwhile_is_left_alone(
 
 
 @NETWORKS
-def test_a_replica_that_diverges_is_marked_and_leaves_the_others_alone(network: str, small: Make) -> None:
-    config = small(f"network={network}")
-    dataset = load_data(config)
-    healthy, poisoned = (initial(config, dataset, CPU) for _ in range(2))
-    for step in range(1, 11):
-        if step == 4:
-            with torch.no_grad():
-                poisoned.model.output.weight[1] = float("inf")
-        advance(healthy)
-        advance(poisoned)
-    assert poisoned.diverged_at.tolist() == [0, 4, 0]
-    assert healthy.diverged_at.tolist() == [0, 0, 0]
-    assert running.diverged(config, poisoned) == {"1": 4}
-    for name, value in healthy.model.state_dict().items():
-        for r in (0, 2):
-            assert torch.equal(value[r], poisoned.model.state_dict()[name][r]), name
-
-
-def test_a_diverging_run_ends_diverged_and_is_recorded(small: Make) -> None:
-    record = run(small("optim.lr=1e38", "probes.activation_steps=3"))
-    assert record.status["status"] == "diverged"
-    assert set(record.status["diverged"]) == {"0", "1", "2"}
-    assert record.ended
-
-
-@pytest.mark.parametrize("step", ["written_out", "autograd"])
-def test_a_run_whose_last_update_diverges_is_recorded_too(step: str, small: Make) -> None:
-    """Its losses were finite: each is taken before the update."""
-    record = run(small("model.nonlinearity=relu", "optim.lr=1e38", "steps=1", f"runtime.step={step}"))
-    assert record.status["status"] == "diverged"
-    assert record.status["diverged"] == {"0": 1, "1": 1, "2": 1}
-
-
-@NETWORKS
 @pytest.mark.parametrize("step", ["written_out", "autograd"])
 def test_one_step_is_plain_gradient_descent(network: str, step: str, small: Make) -> None:
     config = small(f"network={network}", "optim.lr=0.5", f"runtime.step={step}")
@@ -247,25 +165,3 @@ def test_metrics_are_tidy(small: Make) -> None:
         *("accuracy", "loss", "weight_norm", "gradient_norm"),
         *("input_p15", "input_p50", "input_p85"),
     }
-
-
-def test_a_run_that_others_resume_says_so(small: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = small("steps=60", "runtime.checkpoint_every=20")
-    interrupted(config, 45)
-    made_by = running.provenance
-    monkeypatch.setattr(running, "provenance", lambda *where: {**made_by(*where), "commit": "another"})
-    record = run(config)
-    begun, *later = [record.provenance, *record.provenance["resumed"]]
-    assert [(part["step"], part["commit"]) for part in later] == [(40, "another")]
-    assert tables.runs([record], [""])["commit"].item() == f"{begun['commit']}, then another"
-
-
-def test_a_run_does_not_go_on_with_other_data(small: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = small("steps=60", "runtime.checkpoint_every=20")
-    interrupted(config, 45)
-    made_by = running.provenance
-    monkeypatch.setattr(running, "provenance", lambda *where: {**made_by(*where), "data_sha256": "other"})
-    before = Record.of(config).metrics.read_bytes()
-    with pytest.raises(BadInput, match=r"is of other data: their SHA-256 is .* there and other now"):
-        run(config)
-    assert Record.of(config).metrics.read_bytes() == before

@@ -178,14 +178,15 @@ def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
 
 def _what_differs(config: RunConfig) -> list[str]:
     """List the settings that differ from those of the experiment, network and scale as they stand in configs/."""
-    chosen = [f"network={config.network}", f"scale={config.scale}", f"study={config.study.name}"]
+    chosen = [f"network={config.network}"]
     if config.experiment in experiments():
         chosen.append(f"experiment={config.experiment}")
     differing = ["study.name"] if config.study.name != "training" else []
     known = (CONFIGS / "data" / f"{config.data.name}.yaml").exists()
-    if known and _composed(tuple(chosen)).data.name != config.data.name:
+    if known and _composed(tuple(chosen)).data.name != config.data.name:  # neither a scale nor a study chooses data
         differing.append("data.name")
         chosen.append(f"data={config.data.name}")
+    chosen += [f"scale={config.scale}", f"study={config.study.name}"]
     ours, theirs = identity(config), _as_it_stands(tuple(chosen))
     said = {"experiment", *differing}
     differing += [key for key in ours if key not in said and ours[key] != theirs.get(key)]

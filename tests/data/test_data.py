@@ -1,36 +1,23 @@
 """Data sets: what is checked before anything is trained on."""
 
-import hashlib
-import shutil
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from bnrepro import data
 from bnrepro.compose import load
 from bnrepro.config import DataConfig
-from bnrepro.data import Examples, Sampler, mnist, tree_sources
+from bnrepro.data import Examples, Sampler
 from bnrepro.errors import BadInput
-from bnrepro.mnist_files import MNIST_SHA256, mnist_folder
+from bnrepro.mnist_files import mnist_folder
 
 REAL = Path(__file__).resolve().parents[2] / "data"
 
 
 def config(*overrides: str) -> DataConfig:
     return load(["scale=smoke", *overrides]).data
-
-
-def plant(root: Path) -> Path:
-    folder = mnist_folder(root)
-    folder.mkdir(parents=True)
-    for name in MNIST_SHA256:
-        (folder / name).write_bytes(b"not MNIST")
-    return folder
 
 
 def test_digits_are_the_sources_in_a_fixed_split() -> None:
@@ -65,154 +52,6 @@ def test_held_out_examples_leave_the_training_set_and_stay_the_same() -> None:
     assert (len(parts.train), len(parts.held_out)) == (1037, 400)
     with pytest.raises(BadInput, match="held_out is 1437"):
         data.load(config("data=digits", "data.held_out=1437"), Path("nowhere"))
-
-
-def test_planted_files_are_named_with_both_hashes(tmp_path: Path) -> None:
-    folder = plant(tmp_path)
-    with pytest.raises(BadInput) as error:
-        data.load(config("data=mnist", "data.download=false"), tmp_path)
-    assert str(folder / "train-images-idx3-ubyte") in str(error.value)
-    assert MNIST_SHA256["train-images-idx3-ubyte"] in str(error.value)
-    assert len({word for word in str(error.value).replace(",", " ").split() if len(word.strip(";:")) == 64}) == 2
-
-
-def test_missing_files_are_named_where_nothing_may_be_downloaded(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="t10k-labels-idx1-ubyte"):
-        data.load(config("data=mnist", "data.download=false"), tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def hang_half_way(root: Path) -> None:
-    plant(root)
-    time.sleep(60)
-
-
-def plant_a_web_page(root: Path) -> None:
-    plant(root)
-
-
-def fill_the_disk(root: Path) -> None:
-    plant(root)
-    raise OSError(28, "No space left on device")
-
-
-@pytest.mark.parametrize(
-    ("download", "message"),
-    [
-        (hang_half_way, "no answer within data.download_seconds=3"),
-        (plant_a_web_page, "is not MNIST's"),
-        (fill_the_disk, "No space left on device"),
-    ],
-)
-def test_a_download_that_hangs_or_fails_or_lies_leaves_nothing(
-    download: object, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mnist, "_download", download)
-    with pytest.raises(BadInput, match=message):
-        mnist.fetch(tmp_path / "data", seconds=3 if download is hang_half_way else 30)
-    assert list(tmp_path.iterdir()) == []
-
-
-def half_an_imagenette(root: Path) -> None:
-    for part in ("train", "val"):
-        for name in ("a", "b"):
-            folder = root / "imagenette2-160" / part / name
-            folder.mkdir(parents=True)
-            Image.new("RGB", (8, 8)).save(folder / "x.png")
-
-
-def half_an_imagenette_and_hang(root: Path) -> None:
-    half_an_imagenette(root)
-    time.sleep(60)
-
-
-@pytest.mark.parametrize(
-    ("download", "message"),
-    [(half_an_imagenette, "is not whole"), (half_an_imagenette_and_hang, "no answer within data.download_seconds=4")],
-)
-def test_a_part_of_imagenette_is_not_taken_for_the_whole(
-    download: object, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tree_sources, "_imagenette", download)
-    seconds = 4 if download is half_an_imagenette_and_hang else 60
-    with pytest.raises(BadInput, match=message):
-        data.load(config("network=bn_x5", "data=imagenette", f"data.download_seconds={seconds}"), tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def idx(values: np.ndarray) -> bytes:
-    """Write the format of MNIST's files (LeCun et al. 1998): a magic number, the sizes, the bytes."""
-    sizes = np.asarray(values.shape, dtype=">i4").tobytes()
-    return bytes([0, 0, 8, values.ndim]) + sizes + values.astype(np.uint8).tobytes()
-
-
-def tiny_mnist(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put files of MNIST's format under ``root``, three training and two test digits, and let them pass as MNIST's."""
-    pixels = np.arange(5 * 784).reshape(5, 28, 28) % 251
-    parts = {"train": (pixels[:3], np.array([5, 0, 4])), "t10k": (pixels[3:], np.array([7, 2]))}
-    folder = mnist_folder(root)
-    folder.mkdir(parents=True)
-    for part, (images, labels) in parts.items():
-        for kind, values in (("images-idx3", images), ("labels-idx1", labels)):
-            path = folder / f"{part}-{kind}-ubyte"
-            path.write_bytes(idx(values))
-            monkeypatch.setitem(MNIST_SHA256, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
-
-
-def check_tiny(root: Path) -> None:
-    (pixels, labels), (test_pixels, test_labels) = mnist.read(root, download=False, seconds=1)
-    assert labels.tolist() == [5, 0, 4]
-    assert test_labels.tolist() == [7, 2]
-    assert np.array_equal(np.concatenate([pixels, test_pixels]).reshape(-1), np.arange(5 * 784) % 251)
-
-
-def test_training_and_test_digits_come_from_their_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny_mnist(tmp_path, monkeypatch)
-    check_tiny(tmp_path)
-
-
-def flipped(content: bytes) -> bytes:
-    return content[:-1] + bytes([content[-1] ^ 1])
-
-
-@pytest.mark.parametrize("name", sorted(MNIST_SHA256))
-@pytest.mark.parametrize(
-    "damage",
-    [flipped, lambda content: content[:-1], lambda content: b"", lambda content: content[:-2] + content[:-3:-1]],
-    ids=["a flipped bit", "cut short", "empty", "values that changed places"],
-)
-def test_a_damaged_file_is_named(
-    damage: Callable[[bytes], bytes], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tiny_mnist(tmp_path, monkeypatch)
-    path = mnist_folder(tmp_path) / name
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(BadInput, match=f"{name} is not MNIST's file"):
-        mnist.read(tmp_path, download=False, seconds=1)
-
-
-def test_labels_that_others_left_beside_the_checked_files_are_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Old versions of torchvision kept a second copy, which newer ones read first."""
-    tiny_mnist(tmp_path, monkeypatch)
-    processed = tmp_path / "MNIST" / "processed"
-    processed.mkdir()
-    for part in ("training", "test"):
-        torch.save((torch.zeros(4, 28, 28, dtype=torch.uint8), torch.full((4,), 9)), processed / f"{part}.pt")
-    check_tiny(tmp_path)
-
-
-def from_a_server(root: Path) -> None:
-    shutil.copytree(root.parents[1] / "server", root, dirs_exist_ok=True)
-
-
-def test_what_was_fetched_lies_where_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny_mnist(tmp_path / "server", monkeypatch)
-    monkeypatch.setattr(mnist, "_download", from_a_server)
-    mnist.fetch(tmp_path / "data", seconds=60)
-    check_tiny(tmp_path / "data")
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["MNIST"]
 
 
 @pytest.mark.skipif(not mnist_folder(REAL).is_dir(), reason="MNIST is not in data/")

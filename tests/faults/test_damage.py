@@ -344,16 +344,3 @@ def test_a_checkpoint_of_other_data_is_refused(stopped: tuple[RunConfig, Record]
     with pytest.raises(BadInput, match=rf"checkpoint\.pt is of other data: their SHA-256 is {'0' * 64} there"):
         run(config)
     assert record.status["status"] == "failed"
-
-
-def test_a_changed_config_is_refused_with_the_keys_that_differ(stopped: tuple[RunConfig, Record]) -> None:
-    config, record = stopped
-    path = record.folder / "config.json"
-    write_json(path, {**read_json(path), "optim.lr": 7.0, "runtime.threads": 2, "runtime.processes": 2})
-    with pytest.raises(BadInput, match=r"optim\.lr is 7\.0 there .*processes is 2 there.*threads is 2 there"):
-        run(config)
-
-
-@pytest.mark.parametrize("override", ["runtime.threads=2", "runtime.processes=2", "steps=61"])
-def test_what_changes_the_last_bits_is_another_run(override: str, small: Make) -> None:
-    assert Record.of(small(*SETTINGS, override)).folder != Record.of(small(*SETTINGS)).folder

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import children
 import pandas as pd
 import pytest
 
@@ -122,6 +123,49 @@ def test_whatever_reads_the_output_may_leave(script: list[str], tmp_path: Path) 
     assert done.returncode == 1
     said = "error: the output cannot be written; the same command goes on from the last checkpoint"
     assert done.stderr.splitlines() == [said]
+
+
+def reproduce_long_runs(where: str) -> None:
+    """Do what make reproduce does, in the folder ``where``, with runs that do not end while they are watched."""
+    from bnrepro import jobs, reproduce
+
+    def plan(*given: Any) -> list[jobs.Job]:
+        longer = []
+        for job in short(*given):
+            overrides = [*job.overrides, "steps=1000000", "runtime.progress_seconds=0.1"]
+            config = load([*overrides, "runs_root=runs/smoke"])
+            longer.append(jobs.Job(job.experiment, overrides, config, Record.of(config)))
+        return longer
+
+    os.chdir(where)
+    short, reproduce.plan = reproduce.plan, plan
+    sys.exit(reproduce.main(SMOKE))
+
+
+@pytest.mark.parametrize("how", ["a signal", "its output is closed"])
+def test_make_reproduce_stops_its_runs_with_checkpoints(how: str, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    os.mkfifo(said)
+    process = children.start(reproduce_long_runs, said, str(tmp_path))
+    lines = []
+    with said.open() as output:
+        while not lines or " step " not in lines[-1]:
+            lines.append(output.readline())
+            assert lines[-1], lines
+        if how == "a signal":
+            assert process.pid
+            os.kill(process.pid, signal.SIGTERM)
+            lines += output.readlines()
+            assert lines[-1] == "stopped; the same command goes on from the last checkpoints\n"
+            assert "Traceback" not in "".join(lines)
+    process.join(60)
+    assert process.exitcode == (143 if how == "a signal" else 1)
+    ends = [path.parent for path in tmp_path.rglob("status.json")]
+    assert ends
+    for folder in ends:
+        assert Record(folder).status["status"] == ("stopped" if how == "a signal" else "failed")
+        assert Record(folder).checkpoint.exists() or how != "a signal"
+        assert not Record(folder).held
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
