@@ -167,8 +167,8 @@ def test_a_fault_in_a_run_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, tmp_pa
 )
 def test_every_experiment_composes_at_every_scale(experiment: str, scale: str) -> None:
     jobs = grid([f"experiment={experiment}", f"scale={scale}"])
-    whole = scale == "smoke" and len(jobs) <= 8  # composing a job takes a third of a second
-    configs = [load(job) for job in (jobs if whole else jobs[-1:])]
+    some = jobs[:: max(1, len(jobs) - 1)] if scale == "smoke" else jobs[-1:]  # composing one takes a third of a second
+    configs = [load(job) for job in some]
     assert len({Record.of(config).folder for config in configs}) == len(configs)
     assert len(jobs) > 1 or experiment == "fig2_samples"
     for config in configs:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bnrepro import checkpoint, data, report, results, tables
-from bnrepro.compose import grid, load
+from bnrepro.compose import grid
 from bnrepro.config import RunConfig
 from bnrepro.predictions import predictions
 from bnrepro.probes import population
@@ -17,6 +17,7 @@ from bnrepro.record import Record, to_parquet
 from bnrepro.run import run
 from bnrepro.state import State, initial
 from bnrepro.train import advance
+from conftest import load
 
 EXPERIMENTS = ("fig2", "fig2_base_rate", "fig2_equal_decay", "fig2_init", "fig2_paper_rates", "fig2_samples")
 NETWORKS = grid(["experiment=fig2", "scale=smoke", "data=shapes"])

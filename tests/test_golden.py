@@ -15,11 +15,12 @@ import torch
 
 from bnrepro import data
 from bnrepro.bench.same import in_double
-from bnrepro.compose import CONFIGS, load
+from bnrepro.compose import CONFIGS
 from bnrepro.config import RunConfig
 from bnrepro.data import Dataset
 from bnrepro.state import initial
 from bnrepro.train import advance
+from conftest import load
 
 GOLDEN = Path(__file__).with_name("golden_losses.csv")
 NETWORKS = sorted(path.stem for path in (CONFIGS / "network").glob("*.yaml"))
@@ -28,7 +29,8 @@ DRAWN: dict[tuple[str, int], Dataset] = {}
 
 
 def settings(network: str) -> RunConfig:
-    common = [f"network={network}", "scale=smoke", f"steps={STEPS}", "runtime.device=cpu", "seeds=[0]", "batch_size=16"]
+    common = ["scale=smoke", f"steps={STEPS}", "runtime.device=cpu", "seeds=[0]", "batch_size=16", "name=golden"]
+    common.append(f"network={network}")
     if network.startswith("mlp"):
         return load([*common, "data=digits"])
     # the small Inception without BN diverges at its own rate on so few examples, and has no width

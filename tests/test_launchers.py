@@ -7,13 +7,13 @@ import sys
 import time
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from bnrepro.compose import choices, cores, grid, load
+from bnrepro.compose import choices, cores, grid
 from bnrepro.errors import BadInput
 from bnrepro.record import Record
 from bnrepro.run import run
+from conftest import load
 
 ROOT = Path(__file__).resolve().parents[1]
 WHERE = ["scale=smoke", "data=digits", "runtime.device=cpu", "steps=20"]
@@ -30,7 +30,9 @@ def sweep(root: Path, *arguments: str) -> tuple[int, str]:
     return job.returncode, said
 
 
-def test_a_sweep_side_by_side_goes_past_a_bad_run_and_runs_nothing_twice(tmp_path: Path) -> None:
+def test_a_sweep_side_by_side_goes_past_a_bad_run_and_runs_nothing_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     jobs = ["-m", "hydra/launcher=local", "network=mlp_bn", "batch_size=60,100000"]
     code, said = sweep(tmp_path, *jobs)
     assert code == 1
@@ -39,68 +41,9 @@ def test_a_sweep_side_by_side_goes_past_a_bad_run_and_runs_nothing_twice(tmp_pat
     assert said.count("error: batch_size is 100000: there are ") == 1
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("metrics.parquet")}
     assert len(written) == 1
-    code, said = sweep(tmp_path, "network=mlp_bn")  # whatever the launcher
-    assert code == 0
-    assert said.count("finished already, nothing to do") == 1
+    assert run(load([*WHERE, "network=mlp_bn", f"runs_root={tmp_path}"])).ended  # whatever the launcher
+    assert capsys.readouterr().out.count("finished already, nothing to do") == 1
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("metrics.parquet")} == written
-
-
-def test_a_sweep_that_is_killed_and_given_again_ends_with_the_same_tables(tmp_path: Path) -> None:
-    jobs = ["-m", "network=mlp,mlp_bn", "seeds=[0],[1]", "steps=400", "runtime.checkpoint_every=50"]
-    jobs += ["probes.evaluate_every=100", "probes.activation_steps=2"]
-    job = start(tmp_path / "runs", *jobs)
-    end = time.monotonic() + 120
-    while sum(1 for _ in (tmp_path / "runs").rglob("checkpoint.pt")) < 2:  # the second run has begun
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    job.kill()
-    job.communicate()
-    code, said = sweep(tmp_path / "runs", *jobs)
-    assert code == 0
-    assert "finished already, nothing to do" in said
-    assert "going on from step" in said
-    for overrides in grid([*WHERE, *jobs[1:]]):
-        disturbed = Record.of(load([*overrides, f"runs_root={tmp_path / 'runs'}"]))
-        undisturbed = run(load([*overrides, f"runs_root={tmp_path / 'alone'}"]))
-        pd.testing.assert_frame_equal(disturbed.read_metrics(), undisturbed.read_metrics(), check_exact=True)
-
-
-def test_a_signal_ends_a_sweep_side_by_side_with_checkpoints(tmp_path: Path) -> None:
-    """To the command alone, which sends it on."""
-    jobs = ["-m", "hydra/launcher=local", "hydra.launcher.n_jobs=2", "network=mlp,mlp_bn", "seeds=[0],[1]"]
-    script = [sys.executable, str(ROOT / "scripts/train.py"), *WHERE, f"runs_root={tmp_path}", *jobs, "steps=1000000"]
-    with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as command:
-        end = time.monotonic() + 120
-        while sum(1 for _ in tmp_path.rglob("events.out.*")) < 2:  # two train
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        workers = _children(command.pid)
-        command.terminate()
-        _, said = command.communicate(timeout=120)
-    assert command.returncode == 143
-    assert said.splitlines() == ["stopped; the same command goes on from the last checkpoint"]
-    ends = [Record(path.parent).status for path in tmp_path.rglob("config.json")]
-    assert [status["status"] for status in ends] == ["stopped"] * 2  # the other two have not begun
-    assert len(workers) >= 2
-    while any(_parent(pid) >= 0 for pid in workers):  # they have nothing left to do, and end
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def test_a_signal_ends_a_sweep_side_by_side_with_room_for_one(tmp_path: Path) -> None:
-    jobs = ["-m", "hydra/launcher=local", "hydra.launcher.n_jobs=1", "network=mlp,mlp_bn", "steps=1000000"]
-    script = [sys.executable, str(ROOT / "scripts/train.py"), *WHERE, f"runs_root={tmp_path}", *jobs]
-    with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as command:
-        end = time.monotonic() + 120
-        while not list(tmp_path.rglob("events.out.*")):
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        command.terminate()
-        _, said = command.communicate(timeout=120)
-    assert command.returncode == 143
-    assert said.splitlines() == ["stopped; the same command goes on from the last checkpoint"]
-    (status,) = [Record(path.parent).status for path in tmp_path.rglob("config.json")]
-    assert status["status"] == "stopped"
 
 
 @pytest.mark.slow
@@ -121,10 +64,6 @@ def test_a_killed_worker_ends_the_sweep_with_checkpoints_and_what_is_missing(tmp
     assert said.count("network=mlp") == 2
     assert "Traceback" not in said
     assert all(Record(path.parent).status["step"] > 0 for path in tmp_path.rglob("config.json"))
-
-
-def _children(pid: int) -> list[int]:
-    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _parent(int(path.name)) == pid]
 
 
 def _parent(pid: int) -> int:

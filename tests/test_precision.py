@@ -7,10 +7,10 @@ import torch
 
 from bnrepro import data
 from bnrepro.bench import same
-from bnrepro.compose import load
 from bnrepro.config import identity
 from bnrepro.state import State, initial
 from bnrepro.train import advance
+from conftest import load
 
 SMALL = ["data=shapes", "data.train_images=200", "data.test_images=100", "model.width=0.125", "batch_size=16"]
 

@@ -8,12 +8,11 @@ import torch
 from torch.nn import functional
 
 from bnrepro import data, probes
-from bnrepro.compose import load
 from bnrepro.evaluate import evaluate
 from bnrepro.probes import Accuracy, Measurement, NonlinearityInputs, percentiles, spread
 from bnrepro.state import State, initial
 from bnrepro.train import advance
-from conftest import Make
+from conftest import Make, load
 
 NETWORKS = pytest.mark.parametrize("network", ["mlp", "mlp_bn"])
 

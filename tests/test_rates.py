@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from bnrepro import results, tables
-from bnrepro.compose import load
 from bnrepro.config import identity
 from bnrepro.run import run
-from conftest import Make
+from conftest import Make, load
 
 NETWORKS = ("mlp", "mlp_bn")
 RATES = [0.01, 0.1, 0.3]  # at higher ones rounding grows within 30 steps, differently on each processor

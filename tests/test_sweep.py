@@ -11,11 +11,11 @@ import pytest
 from scipy import stats
 
 from bnrepro import sweep, sweep_page
-from bnrepro.compose import load
 from bnrepro.files import read_json, write_json
 from bnrepro.record import Record
 from bnrepro.report.cells import number
 from bnrepro.run import run
+from conftest import load
 
 ROOT = Path(__file__).resolve().parents[1]
 

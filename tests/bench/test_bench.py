@@ -16,13 +16,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from bnrepro import data, report, results
 from bnrepro.bench import command, floors, inception, memory, mnist, peers, profile, rows, same, whole
 from bnrepro.bench.rounds import Variant, best_threads, take_turns
-from bnrepro.compose import load
 from bnrepro.errors import BadInput
 from bnrepro.models import Inception, written_out
 from bnrepro.norm import BatchNorm
 from bnrepro.report import bench_figures
 from bnrepro.state import State, initial
 from bnrepro.train import advance
+from conftest import load
 
 DIGITS = ["data=digits", "seeds=[0,1]", "runtime.device=cpu"]
 PRECISIONS = ("float32", "bfloat16")

@@ -8,12 +8,12 @@ import pytest
 
 from bnrepro import tables
 from bnrepro.claims import ablations, judge
-from bnrepro.compose import grid, load
+from bnrepro.compose import grid
 from bnrepro.record import Record
 from bnrepro.report import fig2_figures
 from bnrepro.run import run
 from bnrepro.tables.fig2 import errors
-from conftest import Make
+from conftest import Make, load
 
 
 def maxima(**networks: float) -> pd.DataFrame:
@@ -109,7 +109,7 @@ def test_a_change_speeds_training_up_to_the_maximum_without_it(
 
 
 def test_members_of_an_ensemble_have_weights_and_orders_of_their_own_in_every_replicate() -> None:
-    made = [load(job) for job in grid(["experiment=ensemble", "scale=cpu"])]
+    made = [load([*job, "name=x"]) for job in grid(["experiment=ensemble", "scale=cpu"])]
     assert len({config.replicas[0].drawn_from for config in made}) == 6 * 3
     assert sorted({config.seeds[0] for config in made}) == [0, 1, 2]
 

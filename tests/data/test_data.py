@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from bnrepro import data
-from bnrepro.compose import load
 from bnrepro.config import DataConfig
 from bnrepro.data import Examples, Sampler
 from bnrepro.errors import BadInput
 from bnrepro.mnist_files import mnist_folder
+from conftest import load
 
 REAL = Path(__file__).resolve().parents[2] / "data"
 

@@ -14,16 +14,16 @@ from filelock import FileLock
 from PIL import Image
 
 from bnrepro import data
-from bnrepro.compose import load
 from bnrepro.config import DataConfig
 from bnrepro.data import Sampler, dataset, shapes
 from bnrepro.data.tree_sources import lay_out
 from bnrepro.errors import BadInput
 from bnrepro.run import run
+from conftest import load
 
 
 def config(*overrides: str) -> DataConfig:
-    tree = ["network=inception", "data=image_folder", "data.folder=tree", "data.test=test"]
+    tree = ["network=inception", "data=image_folder", "data.folder=tree", "data.test=test", "name=x"]
     return load([*tree, *overrides]).data
 
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from bnrepro import data
-from bnrepro.compose import load
 from bnrepro.data import cifar, mnist, tree_sources
 from bnrepro.errors import BadInput
 from bnrepro.mnist_files import MNIST_SHA256, mnist_folder
+from conftest import load
 
 MNIST = ["scale=smoke", "data=mnist", "data.download=false"]
 PAGE = b"<!doctype html><title>Sign in to use this network</title>"

@@ -5,6 +5,7 @@ import random
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import children
 import pytest
 import torch
 
-from bnrepro.compose import load
+from bnrepro.compose import grid
+from bnrepro.config import RunConfig
 from bnrepro.record import Record
 from bnrepro.run import run
+from conftest import load
 from interruption import stored_state
 
 RUN = ["network=mlp_bn", "steps=300", "batch_size=60", "probes.evaluate_every=5", "runtime.checkpoint_every=6"]
@@ -26,7 +29,7 @@ PLACES = {  # module and function in whose middle the process dies, in which cal
 }
 
 
-def die(place: str, after: int, delay: float, within: str, *overrides: str) -> None:
+def die(place: str, after: int, delay: float, within: str, config: RunConfig) -> None:
     """Train, and end by SIGKILL ``delay`` seconds into the call number ``after`` of what happens at ``place``.
 
     The file ``within`` is there if that call had not come to its end.
@@ -52,21 +55,22 @@ def die(place: str, after: int, delay: float, within: str, *overrides: str) -> N
         return result
 
     setattr(holder, name, counted)
-    children.train(*overrides)
+    run(config)
 
 
 def test_killed_twenty_times_a_run_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
     undisturbed = run(load([*children.SMALL, *RUN, f"runs_root={tmp_path / 'undisturbed'}"]))
     chance = random.Random(0)
     overrides = [*RUN, f"runs_root={tmp_path / 'runs'}"]
-    record = Record.of(load([*children.SMALL, *overrides]))
+    config = load([*children.SMALL, *overrides])
+    record = Record.of(config)
     killed, hit = dict.fromkeys(PLACES, 0), set[str]()
     for number in range(20):
         place = list(PLACES)[number % len(PLACES)]
         calls, seconds = PLACES[place][2:]
         after, delay = chance.randint(1, calls), chance.uniform(0, seconds) if number >= len(PLACES) else 0.0
         within = tmp_path / f"within-{number}"
-        code, said = children.finish(die, tmp_path / f"said-{number}", place, after, delay, str(within), *overrides)
+        code, said = children.finish(die, tmp_path / f"said-{number}", place, after, delay, str(within), config)
         assert code == -signal.SIGKILL, (place, after, said)
         killed[place] += 1
         hit |= {place} if within.exists() else set()
@@ -87,10 +91,33 @@ def test_killed_as_it_ends_a_run_is_ended_by_the_same_command(place: str, tmp_pa
     """After the last step, in the writes that end it."""
     end = ["network=mlp", "steps=10", "runtime.checkpoint_every=1000", f"runs_root={tmp_path / 'runs'}"]
     undisturbed = run(load([*children.SMALL, *end, f"runs_root={tmp_path / 'undisturbed'}"]))
-    code, said = children.finish(die, tmp_path / "said", place, 1, 0.001, str(tmp_path / "within"), *end)
+    config = load([*children.SMALL, *end])
+    code, said = children.finish(die, tmp_path / "said", place, 1, 0.001, str(tmp_path / "within"), config)
     assert code == -signal.SIGKILL, said
     code, said = children.finish(children.train, tmp_path / "again", *end)
     assert code == 0, said
-    record = Record.of(load([*children.SMALL, *end]))
+    record = Record.of(config)
     assert record.status["status"] == "finished"
     assert record.metrics.read_bytes() == undisturbed.metrics.read_bytes()
+
+
+def test_a_sweep_that_is_killed_and_given_again_runs_only_what_was_hit(tmp_path: Path) -> None:
+    jobs = ["network=mlp,mlp_bn", "seeds=[0],[1]", "steps=400", "runtime.checkpoint_every=50"]
+    jobs += ["probes.evaluate_every=100", "probes.activation_steps=2"]
+    sweep = ["-m", *jobs, f"runs_root={tmp_path / 'runs'}"]
+    process = children.start(children.train, tmp_path / "killed", *sweep)
+    end = time.monotonic() + 120
+    while sum(1 for _ in tmp_path.rglob("checkpoint.pt")) < 2:  # the second run has begun
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process.kill()
+    process.join()
+    code, said = children.finish(children.train, tmp_path / "again", *sweep)
+    assert code == 0, said
+    assert said.count("finished already, nothing to do") == 1
+    assert said.count("going on from step") == 1
+    for overrides in grid([*children.SMALL, *jobs]):
+        config = load(overrides)
+        disturbed = Record.of(replace(config, runs_root=str(tmp_path / "runs")))
+        undisturbed = run(replace(config, runs_root=str(tmp_path / "alone")))
+        assert disturbed.metrics.read_bytes() == undisturbed.metrics.read_bytes()

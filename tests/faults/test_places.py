@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bnrepro import report_command, reproduce, results, sweep, sweep_page
+from bnrepro.compose import load
 from bnrepro.errors import BadInput
 from bnrepro.record import Record
 from bnrepro.run import run
@@ -232,9 +233,9 @@ def test_a_pending_list_that_is_damaged_is_no_obstacle(small: Make, tmp_path: Pa
         (tmp_path / "results" / results.PENDING).write_bytes(b"\xff\xfe")
 
 
-def test_a_runs_folder_that_is_no_utf_8_is_refused(small: Make, tmp_path: Path) -> None:
+def test_a_runs_folder_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"runs_root is .*a folder whose name is UTF-8"):
-        small(f"runs_root='{os.fsdecode(bytes(tmp_path) + bytes([255]))}'")
+        load([f"runs_root='{os.fsdecode(bytes(tmp_path) + bytes([255]))}'"])
 
 
 def test_a_link_to_itself_is_said(small: Make, tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ import torch
 from PIL import Image
 
 from bnrepro import checkpoint, data, files
-from bnrepro.compose import load
 from bnrepro.errors import BadInput
 from bnrepro.record import Record, from_parquet
 from bnrepro.run import run
 from bnrepro.state import initial
+from conftest import load
 from interruption import stored_state
 
 RUN = ["network=mlp_bn", "steps=60", "runtime.checkpoint_every=10", "probes.evaluate_every=10"]

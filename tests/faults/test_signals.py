@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 
 from bnrepro import checkpoint, probes
-from bnrepro.compose import load
 from bnrepro.probes import Measurement
 from bnrepro.record import Record
 from bnrepro.run import run
 from bnrepro.state import State
 from bnrepro.stopping import Stopped, StopRequest, leaving
+from conftest import load
 from interruption import Interrupted
 
 runs = sys.modules[run.__module__]
@@ -37,30 +37,83 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     return run(load(settings(tmp_path_factory.mktemp("alone")))).read_metrics()
 
 
+def signalled(signum: int, folder: Path, *overrides: str) -> tuple[int | None, list[str]]:
+    """Train until a step is told, then signal; return the exit code, and the lines of output."""
+    said = folder / "said"
+    os.mkfifo(said)
+    process = children.start(children.train, said, *overrides, "runtime.progress_seconds=0.1")
+    with said.open() as output:
+        lines = [output.readline()]
+        assert " step " in lines[0]
+        assert process.pid
+        os.kill(process.pid, signum)
+        lines += output.readlines()
+    process.join(60)
+    return process.exitcode, lines
+
+
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_run_with_a_checkpoint(
     signum: int, code: int, tmp_path: Path, undisturbed: pd.DataFrame
 ) -> None:
-    script = [sys.executable, str(ROOT / "scripts/train.py"), *settings(tmp_path / "runs")]
-    command = [*script, "runtime.progress_seconds=0.1", "runtime.checkpoint_every=1000000"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert " step " in process.stdout.readline()
-        process.send_signal(signum)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert said.splitlines() == ["stopped; the same command goes on from the last checkpoint"]
-    record = Record.of(load(settings(tmp_path / "runs")))
+    config = load(settings(tmp_path / "runs"))
+    rare = "runtime.checkpoint_every=1000000"
+    ended, lines = signalled(signum, tmp_path, *settings(tmp_path / "runs"), rare)
+    assert ended == code
+    assert lines[-1] == "stopped; the same command goes on from the last checkpoint\n"
+    assert "Traceback" not in "".join(lines)
+    record = Record.of(config)
     assert record.status["status"] == "stopped"
     assert 0 < record.status["step"] < 1500
-    resumed = run(load(settings(tmp_path / "runs")))
-    pd.testing.assert_frame_equal(resumed.read_metrics(), undisturbed, check_exact=True)
+    pd.testing.assert_frame_equal(run(config).read_metrics(), undisturbed, check_exact=True)
+
+
+def test_a_signal_ends_a_sweep_side_by_side_with_checkpoints(tmp_path: Path) -> None:
+    """To the command alone, which sends it on."""
+    jobs = ["-m", "hydra/launcher=local", "hydra.launcher.n_jobs=2", "network=mlp,mlp_bn", "seeds=[0],[1]"]
+    script = [sys.executable, str(ROOT / "scripts/train.py"), *SMALL, f"runs_root={tmp_path}", *jobs, "steps=1000000"]
+    with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as command:
+        end = time.monotonic() + 120
+        while sum(1 for _ in tmp_path.rglob("events.out.*")) < 2:  # two train
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        workers = _children(command.pid)
+        command.terminate()
+        _, said = command.communicate(timeout=120)
+    assert command.returncode == 143
+    assert said.splitlines() == ["stopped; the same command goes on from the last checkpoint"]
+    ends = [Record(path.parent).status for path in tmp_path.rglob("config.json")]
+    assert [status["status"] for status in ends] == ["stopped"] * 2  # the other two have not begun
+    assert len(workers) >= 2
+    while any(_parent(pid) >= 0 for pid in workers):  # they have nothing left to do, and end
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_signal_ends_a_sweep_side_by_side_with_room_for_one(tmp_path: Path) -> None:
+    jobs = ["-m", "hydra/launcher=local", "hydra.launcher.n_jobs=1", "network=mlp,mlp_bn", "steps=1000000"]
+    code, lines = signalled(signal.SIGTERM, tmp_path, *jobs, f"runs_root={tmp_path / 'runs'}")
+    assert code == 143
+    assert lines[-1] == "stopped; the same command goes on from the last checkpoint\n"
+    (status,) = [Record(path.parent).status for path in tmp_path.rglob("config.json")]
+    assert status["status"] == "stopped"
+
+
+def _children(pid: int) -> list[int]:
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _parent(int(path.name)) == pid]
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return -1
 
 
 LONG = {  # what does not end while it is tested: Python's sleep, and one operation of torch
     "Python": "import time; from bnrepro.stopping import *\nwith StopRequest(): print(flush=True); time.sleep(60)",
     "torch": (
-        "import torch; from bnrepro.stopping import StopRequest\na = torch.ones(12000, 12000, dtype=torch.float64)\n"
+        "import torch; from bnrepro.stopping import StopRequest\na = torch.ones(7000, 7000, dtype=torch.float64)\n"
         "with StopRequest():\n print(flush=True)\n a @ a\n a @ a\n a @ a"
     ),
 }
@@ -111,11 +164,8 @@ def test_handlers_that_others_have_set_stay_while_nothing_is_at_work() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-@pytest.mark.parametrize(
-    "script", [["train.py", "network=mlp", *SMALL], ["reproduce.py", *SMOKE]], ids=["train", "reproduce"]
-)
-def test_whatever_reads_the_output_may_leave(script: list[str], tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts" / script[0]), *script[1:]]
+def test_whatever_reads_the_output_may_leave(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts/train.py"), "network=mlp", *SMALL]
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)

@@ -9,10 +9,10 @@ from pathlib import Path
 import children
 import pytest
 
-from bnrepro.compose import load
 from bnrepro.errors import BadInput
 from bnrepro.record import Record
 from bnrepro.run import run
+from conftest import load
 
 
 def hold(*overrides: str) -> None:

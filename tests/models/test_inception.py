@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from bnrepro import models, norm
-from bnrepro.compose import load
 from bnrepro.config import InceptionConfig
 from bnrepro.errors import BadInput
 from bnrepro.models import Inception, SmallInception
 from bnrepro.models.inception import FIGURE_5, GOOGLENET, figure_5
 from bnrepro.models.units import Dropout, LocalResponseNorm, PerActivation
+from conftest import load
 
 NETWORKS = (
     *("inception", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid", "inception_x5", "inception_sigmoid"),
@@ -22,7 +22,7 @@ PAPER_SIZE = ("model.width=1", "model.stem=8")
 
 
 def build(network: str, *overrides: str, side: int = 32, classes: int = 10, seed: int = 0) -> Any:
-    config = load([f"network={network}", "data=shapes", f"seeds=[{seed}]", *overrides])
+    config = load([f"network={network}", "data=shapes", f"seeds=[{seed}]", "name=x", *overrides])
     return models.build(config.model, norm.build(config.norm, None), (3, side, side), classes, config.seeds)
 
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from bnrepro import norm
-from bnrepro.compose import load
 from bnrepro.models import MLP
+from conftest import load
 
 WIDTHS = [12, 6, 5, 4]
 SEEDS = [0, 3, 7]

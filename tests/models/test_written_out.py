@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from bnrepro import data
-from bnrepro.compose import load
 from bnrepro.config import RunConfig
 from bnrepro.errors import BadInput
 from bnrepro.optim import RatesSGD
 from bnrepro.probes import Norms
 from bnrepro.state import State, initial
 from bnrepro.train import advance
+from conftest import load
 
 CPU = torch.device("cpu")
 

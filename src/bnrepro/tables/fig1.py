@@ -1,6 +1,7 @@
 """The tables of Figure 1 and of the studies of Sections 2 and 3."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -70,6 +71,7 @@ def _left_end(network: str) -> int:
     return int(_printed(network)["step"].min())
 
 
+@cache
 def _printed(network: str) -> pd.DataFrame:
     printed = figure_1a()
     return printed[printed["network"] == network]
