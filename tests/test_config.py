@@ -41,6 +41,7 @@ def door(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[Ru
         (["steps=1.5"], "steps is '1.5': it must be a whole number, such as 10"),
         (["dry_run=maybe"], "dry_run is 'maybe': it must be true or false"),
         (["steps=0"], "steps is 0: it must be 1 or more"),
+        (["steps=100000000000000000000"], "steps is 100000000000000000000: it must be at most 10^12"),
         (["network=mlp_bn", "batch_size=1"], "batch_size is 1: it must be 2 or more with BN"),
         (["seeds=[]"], "seeds is []: it must be a list of one or more"),
         (["seeds=[1,2,1]"], "seeds is [1, 2, 1]: it must be a list that names each seed once"),

@@ -25,3 +25,7 @@ def test_a_slow_pace_has_a_decimal_and_one_replica_no_range(
     report.step = 10
     monkeypatch.setattr(time, "monotonic", lambda: 100.0 + seconds)
     assert report.state() == said
+
+
+def test_of_a_run_that_only_lacked_its_tables_it_says_so() -> None:
+    assert ProgressReport("run", 20, 20, 1.0).state().endswith("its tables made anew")

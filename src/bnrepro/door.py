@@ -4,6 +4,7 @@
 reached; 130 and 143: ended by SIGINT and SIGTERM.
 """
 
+import errno
 import io
 import os
 import sys
@@ -76,7 +77,9 @@ def tell(*lines: str) -> None:
 
 def unreachable(error: OSError) -> str:
     """Say which file or folder cannot be reached, and why."""
-    return f"{error.filename} cannot be reached ({error.strerror}); allow it, or choose another place"
+    place = error.filename2 or error.filename  # of two, it is the new name that is taken
+    advice = "remove it" if error.errno in (None, errno.EISDIR) else "allow it"
+    return f"{place} cannot be reached ({error.strerror}); {advice}, or choose another place"
 
 
 def output_gone(error: OSError) -> bool:

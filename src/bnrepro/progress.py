@@ -18,7 +18,7 @@ class ProgressReport:
         self.steps = steps
         self.start = self.step = start
         self.seconds_between_lines = seconds_between_lines
-        self.accuracy = "no accuracy yet"
+        self.accuracy = "no accuracy yet" if start < steps else "its tables made anew"
         self.began = self.said = time.monotonic()
         console = Console()
         self.bar: Progress | None = None

@@ -165,7 +165,7 @@ def test_straight_lines_between_evaluations_are_no_distance() -> None:
     print_of_it = np.interp(printed["step"], evaluations, np.interp(evaluations, steps, smooth[0]))
     with pytest.MonkeyPatch.context() as patch:
         drawn = printed.assign(test_accuracy=print_of_it)
-        patch.setattr(sys.modules["bnrepro.tables.fig1"], "figure_1a", lambda: drawn)
+        patch.setattr(sys.modules["bnrepro.tables.fig1"], "_printed", lambda network: drawn)
         assert first_evaluation("mlp", smooth[0]) == 3_130
         assert rms_to_paper("mlp", smooth, 3_130) == pytest.approx(0, abs=1e-12)
         assert rms_to_paper("mlp", smooth, 3_579) > 0.003

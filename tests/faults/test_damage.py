@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from bnrepro import checkpoint, data
+from bnrepro import checkpoint, data, door
 from bnrepro.config import RunConfig
 from bnrepro.errors import BadInput
 from bnrepro.files import read_json, write_json
@@ -121,6 +121,25 @@ def test_a_damaged_table_of_a_finished_run_is_made_anew(
     assert "metrics.parquet is not what the run wrote: it is kept as metrics.parquet.damaged and made anew" in said
     assert "going on from step 60" in said  # the last: nothing is trained
     ends_undisturbed(record, small, tmp_path)
+
+
+@pytest.mark.parametrize("where", ["metrics.parquet.damaged", "checkpoint.pt.damaged", "status.json"])
+def test_a_folder_in_a_files_place_is_to_be_removed(
+    where: str, stopped: tuple[RunConfig, Record], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, record = stopped
+    if where.startswith("metrics"):
+        run(config)
+        harm(record.metrics, flipped)
+    harm(record.checkpoint, flipped)
+    place = record.folder / where
+    place.unlink(missing_ok=True)
+    place.mkdir()
+    assert door.command(lambda: bool(run(config)), "") == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {place} cannot be ")
+    assert "(Is a directory)" in said
+    assert "remove it" in said
 
 
 def test_a_table_that_another_process_mends_meanwhile_is_left_alone(

@@ -133,6 +133,7 @@ class RunConfig:
             text = folder.encode(errors="replace").decode()  # TensorBoard's files hold no other names
             require(bool(folder.strip()) and text == folder, key, text, "a folder whose name is UTF-8")
         require(self.steps >= 1, "steps", self.steps, "1 or more")
+        require(self.steps <= 10**12, "steps", self.steps, "at most 10^12")
         require(self.batch_size >= 1, "batch_size", self.batch_size, "1 or more")
         if isinstance(self.norm, StatisticsConfig):
             allowed = "2 or more with BN: one example has no variance (Algorithm 1)"
