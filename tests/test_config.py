@@ -69,6 +69,11 @@ def door(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[Ru
         (["-m", "seeds=[0],[0,0]"], "the job seeds=[0,0]; nothing was started"),
         (["-m", "runtime.checkpoint_every=5,6"], "same run: runtime.checkpoint_every=5 and runtime.checkpoint_every=6"),
         (["-m", "optim.lr=0.1"], "the sweep is empty: give a key several values"),
+        (["-m", "optim.lr=range(1,1000000000)"], "a sweep has at most 10,000 values"),
+        (["-m", "optim.lr=range(1,200)", "steps=range(1,200)"], "the sweep would have more than 10,000 jobs"),
+        (["--experimental-rerun", "job.pickle"], "--experimental-rerun: settings are given as KEY=VALUE"),
+        (["--config-name=other"], "--config-name=other: settings are given as KEY=VALUE"),
+        (["hydra.searchpath=[file:///tmp]"], "it cannot be set; files of your own go in --config-dir=FOLDER"),
         (
             ["experiment=fig2", "network=mlp"],
             "scale/of/fig2/quick.yaml sets model.width, which the model that",

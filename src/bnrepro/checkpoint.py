@@ -80,22 +80,22 @@ def restore(path: Path, config: RunConfig, state: State) -> Progress | None:
     Raises:
         BadInput: a file cannot be read, or is whole and does not fit this run or this version.
     """
-    damaged = False
     for candidate in (path, before(path)):
         try:
             stored = read_bytes(candidate)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if candidate.is_symlink():  # to a disk that is not there, say
+                raise BadInput(f"{candidate} is a link to nothing: bring it back, or remove the link") from error
             continue
         except OSError as error:
             raise BadInput(f"{candidate} cannot be read ({error.strerror}); allow reading it, or remove it") from error
         content = stored[DIGEST:]
         if hashlib.sha256(content).digest() == stored[:DIGEST]:
             return _load(candidate, content, config, state)
-        damaged = True
         if distributed.rank() == 0:
             aside = candidate.replace(candidate.with_name(f"{candidate.name}.damaged"))
             print(f"{candidate} is damaged, its checksum is wrong: it is kept as {aside.name}", flush=True)
-    if damaged and distributed.rank() == 0:
+    if distributed.rank() == 0:
         print(f"{path.parent} has no whole checkpoint: the run starts anew", flush=True)
     return None
 

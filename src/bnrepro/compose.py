@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from bnrepro.config import RunConfig, identity
 from bnrepro.errors import BadInput
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+MOST = 10_000  # values of a key in a sweep, and jobs of one
 # what a value must be, by OmegaConf's name of its type
 KINDS = {"Float": "a number, such as 0.1", "Integer": "a whole number, such as 10", "bool": "true or false"}
 
@@ -118,7 +119,10 @@ def grid(overrides: Iterable[str]) -> list[list[str]]:
     own = whole(given).hydra.sweeper.params or {}
     jobs: list[list[str]] = [[]]
     for text in [*given, *(f"{key}={values}" for key, values in own.items() if key not in keys)]:
-        jobs = [[*job, one] for job in jobs for one in choices(text) or [text]]
+        chosen = choices(text) or [text]
+        if len(jobs) * len(chosen) > MOST:
+            raise BadInput(f"{text}: the sweep would have more than {MOST:,} jobs; sweep over fewer values")
+        jobs = [[*job, one] for job in jobs for one in chosen]
     return jobs
 
 
@@ -134,7 +138,7 @@ def choices(override: str) -> list[str] | None:
         (parsed,) = _parser().parse_overrides([override])
         if not parsed.is_sweep_override() or parsed.is_interval_sweep():
             return None
-        values = list(parsed.sweep_string_iterator())
+        values = list(islice(parsed.sweep_string_iterator(), MOST + 1))
     except OverrideParseException as error:
         raise BadInput(
             f"{override}: it cannot be read; write key=value, several values as key=a,b, a list as key=[a,b]; close "
@@ -142,9 +146,11 @@ def choices(override: str) -> list[str] | None:
         ) from error
     if not values:
         raise BadInput(f"{override}: the sweep is empty; name at least one value")
-    twice = [value for value in values if values.count(value) > 1]
-    if twice:
-        raise BadInput(f"{override}: {twice[0]} stands twice in the sweep; name each value once")
+    if len(values) > MOST:
+        raise BadInput(f"{override}: a sweep has at most {MOST:,} values")
+    value, count = Counter(values).most_common(1)[0]
+    if count > 1:
+        raise BadInput(f"{override}: {value} stands twice in the sweep; name each value once")
     return [f"{parsed.get_key_element()}={value}" for value in values]
 
 

@@ -31,19 +31,25 @@ def command(work: Callable[[], int], interrupted: str) -> int:
         return code
     except BadInput as error:
         return refuse(str(error))
-    except OSError as error:
-        if output_gone(error):
-            return output_closed()
-        if error.filename is None:
-            raise
-        return refuse(unreachable(error))
     except (KeyboardInterrupt, Stopped) as stopped:
         tell(interrupted)
         return stopped.code if isinstance(stopped, Stopped) else 130
     except Exception as error:
-        if not lacks_memory(error):
+        said = _machines(error)
+        if said is None:
             raise
+        return said
+
+
+def _machines(error: Exception) -> int | None:
+    """Say what the machine has refused, and return the exit code; None where it is the program's own fault."""
+    if isinstance(error, OSError) and output_gone(error):
+        return output_closed()
+    if lacks_memory(error):
         return lacking_memory()
+    if isinstance(error, OSError) and error.filename is not None:
+        return refuse(unreachable(error))
+    return None
 
 
 def _prepare_outputs() -> None:
@@ -78,7 +84,7 @@ def tell(*lines: str) -> None:
 def unreachable(error: OSError) -> str:
     """Say which file or folder cannot be reached, and why."""
     place = error.filename2 or error.filename  # of two, it is the new name that is taken
-    advice = "remove it" if error.errno in (None, errno.EISDIR) else "allow it"
+    advice = "move it away" if error.errno in (None, errno.EISDIR, errno.EEXIST) else "allow it"
     return f"{place} cannot be reached ({error.strerror}); {advice}, or choose another place"
 
 

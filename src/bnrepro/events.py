@@ -1,5 +1,6 @@
 """TensorBoard's view of a run: a sink beside the record, never the source of a number."""
 
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -37,6 +38,7 @@ class Events:
 
     def __init__(self, folder: Path, config: RunConfig, layers: list[str], start: int) -> None:
         self.config = config
+        self.hook, threading.excepthook = threading.excepthook, self._failed
         self.writer = SummaryWriter(str(folder), purge_step=start + 1)  # an earlier start's too
         self.writer.add_custom_scalars(_layout(layers, maps=not isinstance(config.model, MLPConfig)))
 
@@ -76,4 +78,12 @@ class Events:
 
     def close(self) -> None:
         """Flush what was written."""
-        self.writer.close()
+        try:
+            self.writer.close()
+        finally:
+            threading.excepthook = self.hook
+
+    def _failed(self, failure: threading.ExceptHookArgs) -> None:
+        """Leave it to the next write to say that the writer's thread has failed, as on a full disk."""
+        if type(failure.thread).__name__ != "_AsyncWriterThread":
+            self.hook(failure)

@@ -45,7 +45,8 @@ def write_bytes(path: Path, content: bytes, before: Path | None = None) -> None:
 def cannot_write(path: Path, error: OSError, size: int = 0) -> str:
     """Say that ``path`` cannot be written, why, and what to do."""
     room = f", it takes {max(1, -(-size // 1024)):,} KiB" if size else ""
-    todo = "remove it" if error.errno == errno.EISDIR else "free space or allow writing there"
+    in_the_way = error.filename2 or error.filename if error.errno in (errno.EISDIR, errno.EEXIST) else None
+    todo = f"move {in_the_way} away" if in_the_way else "free space or allow writing there"
     return (
         f"{path} cannot be written ({error.strerror or error}){room}; what was there is whole: {todo}, then give the "
         "same command again"

@@ -12,7 +12,7 @@ from bnrepro import checkpoint, data, distributed, probes, theory
 from bnrepro.config import HandwrittenConfig, RunConfig, SamplesConfig, StatisticsConfig, TrainingConfig
 from bnrepro.data import Dataset
 from bnrepro.data.samples import samples
-from bnrepro.door import output_gone
+from bnrepro.door import lacks_memory, output_gone
 from bnrepro.dry_run import cost_of, describe
 from bnrepro.errors import BadInput
 from bnrepro.events import Events
@@ -167,7 +167,7 @@ def _train(config: RunConfig, record: Record, dataset: Dataset, state: State, de
         if first:
             with suppress(BadInput):  # the disk may be full
                 write_status("failed")
-        if isinstance(error, OSError) and not output_gone(error):  # TensorBoard's, which names no file
+        if isinstance(error, OSError) and not output_gone(error) and not lacks_memory(error):  # TensorBoard's
             raise BadInput(cannot_write(record.folder, error)) from error
         raise
     finally:

@@ -1,8 +1,6 @@
 """Colour images: trees and their faults, the cache, augmentation, order, the embedded shapes."""
 
-import json
 import os
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,37 +12,18 @@ from filelock import FileLock
 from PIL import Image
 
 from bnrepro import data
-from bnrepro.config import DataConfig
 from bnrepro.data import Sampler, dataset, shapes
 from bnrepro.data.tree_sources import lay_out
 from bnrepro.errors import BadInput
 from bnrepro.run import run
 from conftest import load
-
-
-def config(*overrides: str) -> DataConfig:
-    tree = ["network=inception", "data=image_folder", "data.folder=tree", "data.test=test", "name=x"]
-    return load([*tree, *overrides]).data
-
-
-def save(path: Path, value: int, size: tuple[int, int] = (16, 16)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, (value, 255 - value, 7)).save(path)
+from image_tree import config, only_cache, plant, save
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A tree of two classes: three training and two test images each, each image of one colour."""
-    for split, count in (("train", 3), ("test", 2)):
-        for label, name in enumerate(("cat", "dog")):
-            for i in range(count):
-                save(tmp_path / "tree" / split / name / f"{i}.png", 100 * label + 10 * i)
+    plant(tmp_path)
     return tmp_path
-
-
-def only_cache(root: Path) -> Path:
-    (folder,) = [path for path in (root / ".cache").iterdir() if path.is_dir()]
-    return folder
 
 
 @pytest.mark.parametrize(
@@ -72,20 +51,6 @@ def test_a_tree_is_read_in_the_order_of_its_names(root: Path) -> None:
     assert loaded.train.inputs.max().item() == pytest.approx(1.0)
 
 
-def test_images_are_decoded_once_and_again_when_the_source_changes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = data.load(config(), root)
-    cached = only_cache(root)
-    with monkeypatch.context() as patch:
-        patch.setattr(data.loading.decoding, "decode", None)  # would fail if it were called
-        assert data.load(config(), root).sha256 == first.sha256
-    save(root / "tree/train/cat/1.png", 77)
-    os.utime(root / "tree/train/cat/1.png", ns=(1, 1))
-    changed = data.load(config(), root)
-    assert changed.train.images[1, 0, 0, 0].item() == 77
-    assert changed.sha256 != first.sha256
-    assert only_cache(root) != cached  # the old one is gone
-
-
 def test_only_older_caches_of_the_same_source_and_settings_are_removed(root: Path) -> None:
     first = data.load(config(), root)
     original = only_cache(root)
@@ -102,15 +67,6 @@ def test_only_older_caches_of_the_same_source_and_settings_are_removed(root: Pat
     assert not original.exists()
     assert first.train.images[1, 0, 0, 0].item() == 10  # who has it open keeps it
     assert len([path for path in (root / ".cache").iterdir() if path.is_dir()]) == 2  # this one and data.size=8
-
-
-def test_a_cache_with_fewer_classes_than_labels_is_built_anew(root: Path) -> None:
-    expected = data.load(config(), root)
-    path = only_cache(root) / "cache.json"
-    said = json.loads(path.read_text())
-    path.write_text(json.dumps({**said, "classes": said["classes"][:1]}))
-    again = data.load(config(), root)
-    assert (again.classes, again.sha256) == (expected.classes, expected.sha256)
 
 
 def test_what_is_decoded_is_what_numpy_would_save(root: Path, tmp_path: Path) -> None:
@@ -142,70 +98,6 @@ def test_more_than_8_bits_are_refused_rather_than_cut_off(root: Path) -> None:
     Image.fromarray(np.full((16, 16), 40_000, np.uint16)).save(root / "tree/train/cat/0.png")
     with pytest.raises(BadInput, match=r"cat/0.png has more than 8 bits a pixel \(mode I;16\)"):
         data.load(config(), root)
-
-
-def test_what_a_killed_build_left_is_removed_by_the_next_of_the_same_cache(root: Path) -> None:
-    data.load(config(), root)
-    cached = only_cache(root)
-    shutil.rmtree(cached)
-    left, others = cached.parent / f".building-{cached.name}-killed", cached.parent / ".building-other-1-running"
-    for folder in (left, others):
-        folder.mkdir()
-        (folder / "train.images.npy").write_bytes(b"half")
-    data.load(config(), root)
-    assert cached.is_dir()
-    assert not left.exists()
-    assert others.is_dir()
-
-
-@pytest.mark.parametrize("harm", ["flip", "cut", "empty", "list", "gone"])
-def test_a_damaged_cache_is_built_anew(harm: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first = data.load(config(), root)
-    path = only_cache(root) / "train.images.npy"
-    content = bytearray(path.read_bytes())
-    if harm == "flip":
-        content[-1] ^= 1
-        path.write_bytes(content)
-    elif harm == "list":
-        (only_cache(root) / "cache.json").write_text(json.dumps({"classes": []}))
-    elif harm == "gone":
-        path.unlink()
-    else:
-        path.write_bytes(content[: len(content) // 2] if harm == "cut" else b"")
-    assert data.load(config(), root).sha256 == first.sha256
-    assert "is damaged: it is built anew" in capsys.readouterr().out
-
-
-def test_a_cache_on_a_disk_that_is_read_only_is_read(root: Path) -> None:
-    first = data.load(config(), root)
-    lock = only_cache(root).with_suffix(".lock")
-    lock.unlink()
-    lock.mkdir()  # cannot be opened, as on such a disk
-    assert data.load(config(), root).sha256 == first.sha256
-
-
-def test_a_build_that_fails_leaves_no_cache(root: Path) -> None:
-    (root / "tree/test/dog/1.png").write_bytes(b"not an image")
-    with pytest.raises(BadInput, match=r"dog/1.png does not decode as an image"):
-        data.load(config(), root)
-    assert [path.suffix for path in (root / ".cache").iterdir()] == [".lock"]
-
-
-def test_a_damaged_image_is_skipped_only_where_that_is_asked_for(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (root / "tree/train/dog/1.png").write_bytes((root / "tree/train/dog/0.png").read_bytes()[:-30])
-    loaded = data.load(config("data.damaged=skip"), root)
-    assert loaded.train.images[:, 0, 0, 0].tolist() == [0, 10, 20, 100, 120]
-    assert "skipped: " in capsys.readouterr().out
-    image = root / "tree/train/cat/0.png"  # the first: the size is the next one's
-    save(image, 0, (30, 30))
-    image.write_bytes(image.read_bytes()[:-30])
-    assert data.load(config("data.damaged=skip"), root).train.images[:, 0, 0, 0].tolist() == [10, 20, 100, 120]
-    for i in range(3):
-        (root / f"tree/train/dog/{i}.png").write_bytes(b"")
-    with pytest.raises(BadInput, match=r"train/dog has no image that decodes"):
-        data.load(config("data.damaged=skip"), root)
 
 
 def test_junk_is_ignored_and_other_suffixes_are_said_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

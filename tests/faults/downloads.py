@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from pathlib import Path
 
 from PIL import Image
@@ -17,6 +18,11 @@ def from_server(root: Path) -> None:
     served = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in Path(os.environ["SERVED"]).iterdir()}
     MNIST.resources = [(name, served.get(name, md5)) for name, md5 in MNIST.resources]
     mnist._download(root)
+
+
+def hang(root: Path) -> None:
+    (root / "begun").write_text("")
+    time.sleep(100)
 
 
 def cifar10_from_server(root: Path) -> None:

@@ -61,6 +61,22 @@ def test_yaml_that_constructs_objects_is_refused(
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.parametrize("option", [["--config-dir", "own"], ["--config-dir=own"], ["-cd", "own"], ["--config-d=own"]])
+def test_a_file_of_ones_own_calls_no_function(
+    option: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own/experiment").mkdir(parents=True)
+    callback = "hydra: {callbacks: {x: {_target_: pathlib.Path.touch, self: executed}}}"
+    (tmp_path / "own/experiment/evil.yaml").write_text(f"# @package _global_\n{callback}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["train.py", *option, "experiment=evil"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main(lambda config: None)
+    assert stop.value.code == 2
+    assert "evil.yaml names a _target_: settings call no functions" in capsys.readouterr().err
+    assert not (tmp_path / "executed").exists()
+
+
 def test_an_image_bomb_is_named_and_not_decoded(small: Make, tmp_path: Path) -> None:
     for split in ("train", "test"):
         for name in ("a", "b"):

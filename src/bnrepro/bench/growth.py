@@ -5,7 +5,6 @@ or the images; and measured (memory.py).
 """
 
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from bnrepro import data
 from bnrepro.bench import inception, memory, mnist, rows
 from bnrepro.bench.floors import matrix_products
+from bnrepro.bench.processes import in_processes
 from bnrepro.bench.rounds import Variant, take_turns
 from bnrepro.compose import cores, load
 from bnrepro.config import MLPConfig, RunConfig
@@ -122,10 +122,9 @@ def _over_processes(device: str) -> pd.DataFrame:
 
 def _together(count: int, device: str) -> pd.Series:
     """Return the speed of ``count`` processes together, a value a round: all work through the same seconds."""
-    context = get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(count, context) as processes:
+    with get_context("spawn").Manager() as manager:
         start = manager.Barrier(count)
-        steps = pd.DataFrame(processes.map(_train_for_a_while, [device] * count, [start] * count))
+        steps = pd.DataFrame(in_processes(_train_for_a_while, *[(device, start)] * count))
     return steps.sum() / SECONDS  # a row was a process, a column a round
 
 

@@ -2,13 +2,12 @@
 
 import ctypes
 import os
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
 from bnrepro import data
+from bnrepro.bench.processes import in_processes
 from bnrepro.config import RunConfig
 from bnrepro.data import Dataset
 from bnrepro.run import set_up_torch
@@ -25,8 +24,8 @@ def peak(config: RunConfig, smallest: RunConfig) -> float:
 
     What it holds before are the images, and the framework's own code, which training ``smallest`` has brought in.
     """
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
-        return process.submit(_peak, config, smallest).result()
+    (needed,) = in_processes(_peak, (config, smallest))
+    return needed
 
 
 def can_be_measured(device: str) -> bool:

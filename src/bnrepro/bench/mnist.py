@@ -2,8 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +12,7 @@ from torchvision import transforms
 from bnrepro import data
 from bnrepro.bench import peers, rows
 from bnrepro.bench.floors import matrix_products
+from bnrepro.bench.processes import in_processes
 from bnrepro.bench.rounds import Variant, best_threads, take_turns
 from bnrepro.bench.same import Trained, change, in_double, require_near, require_same, require_same_loss
 from bnrepro.compose import load
@@ -28,7 +27,7 @@ OURS, COMPILED = "ours", "ours, compiled"
 PER_IMAGE, TENSORS, RESIDENT = "DataLoader image by image", "DataLoader of tensors", "resident loop"
 AS_OURS = "DataLoader image by image, not normalised"  # as ours are; the tutorials' transforms take twice as long
 FLOOR = "matrix products alone"
-REPLICAS = 10  # of Figure 1 at scale cpu
+REPLICAS = {"cpu": 10, "cuda": 64}  # 10: of Figure 1 at scale cpu; a GPU has room for more at once
 WORK = 300  # model-steps in a round
 CHECKED = 20  # steps
 SINGLE = 1e-3  # that a step may be apart from another way to compute it in single precision
@@ -40,7 +39,7 @@ GOALS = {  # ours over each of these, at least
 
 def setting(network: str, device: str, *overrides: str) -> RunConfig:
     """Compose the run that is timed."""
-    seeds = ",".join(map(str, range(REPLICAS)))
+    seeds = ",".join(map(str, range(REPLICAS[device])))
     return load([f"network={network}", f"seeds=[{seeds}]", f"runtime.device={device}", *overrides])
 
 
@@ -64,8 +63,7 @@ def _network(network: str, device: str) -> pd.DataFrame:
     compiling = pd.DataFrame(columns=rows.COLUMNS)
     if device == "cpu" and (compiled := _compiled(start(config), start(slow))):
         variants.append(compiled)
-        with ProcessPoolExecutor(1, get_context("spawn")) as process:
-            compiling = rows.seconds(case, "compiling ours", [process.submit(_seconds_to_compile, config).result()])
+        compiling = rows.seconds(case, "compiling ours", in_processes(_seconds_to_compile, (config,)))
     variants, measured = best_threads(variants, take_turns(variants, WORK))
     table = rows.speeds(case, variants, measured, "model-steps/s and core", peer=PER_IMAGE, floor=FLOOR)
     goals = [
@@ -103,7 +101,12 @@ def _compiled(state: State, by_autograd: State) -> Variant | None:
     except (torch._dynamo.exc.BackendCompilerFailed, BadInput) as error:
         print(f"not compiled: {str(error).splitlines()[0]}", flush=True)
         return None
-    return Variant(COMPILED, lambda: advance(state, gradients=False), REPLICAS, replicas=REPLICAS)
+    return _stack(COMPILED, state)
+
+
+def _stack(name: str, state: State, threads: int = 1) -> Variant:
+    replicas = len(state.diverged_at)
+    return Variant(name, _trained(state)[1], replicas, threads=threads, replicas=replicas)
 
 
 def compile_step(state: State) -> float:
@@ -126,7 +129,8 @@ def _variants(config: RunConfig, dataset: Dataset, device: str, timed: State) ->
     """Return ours, ``timed``, and the peers, each with one thread and with two, and the floor."""
     assert isinstance(config.model, MLPConfig)
     widths = [dataset.train.images.shape[1], *config.model.hidden, dataset.classes]
-    images, labels, batch_size = dataset.train.inputs, dataset.train.labels, config.batch_size
+    images, labels = dataset.train.inputs, dataset.train.labels
+    batch_size, replicas = config.batch_size, len(config.replicas)
 
     def per_image(transform: peers.Transform) -> Iterator[peers.Batch]:
         files = peers.per_image(config.data, Path(config.data_root), dataset.train, transform)
@@ -149,7 +153,7 @@ def _variants(config: RunConfig, dataset: Dataset, device: str, timed: State) ->
     return [
         *(Variant(name, peer(source), 1) for name, source in sources.items()),
         *(Variant(f"{name}, two threads", peer(source), 1, threads=2) for name, source in sources.items()),
-        *(Variant(name, _trained(state)[1], REPLICAS, replicas=REPLICAS) for name, state in ours.items()),
-        Variant(f"{OURS}, two threads", _trained(timed)[1], REPLICAS, threads=2, replicas=REPLICAS),
-        Variant(FLOOR, matrix_products(widths, batch_size, REPLICAS, device), REPLICAS, replicas=REPLICAS),
+        *(_stack(name, state) for name, state in ours.items()),
+        _stack(f"{OURS}, two threads", timed, threads=2),
+        Variant(FLOOR, matrix_products(widths, batch_size, replicas, device), replicas, replicas=replicas),
     ]

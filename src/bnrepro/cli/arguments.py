@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 from shutil import which
 
+import yaml
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
@@ -47,15 +48,23 @@ def refuse_arguments(arguments: list[str]) -> None:
     """Refuse what Hydra would take without a word, or answer with its own documentation.
 
     Raises:
-        BadInput: ``+key``, ``~key``, ``group=null``, a word without ``=``, or Slurm where there is none.
+        BadInput: ``+key``, ``~key``, ``group=null``, a word without ``=``, Slurm where there is none, or a file that
+            would have Hydra call a function.
     """
     for before, argument in zip(["", *arguments], arguments, strict=False):
+        if re.match("--(e|config-[pn])|-c[pn]", argument):
+            raise BadInput(f"{argument}: settings are given as KEY=VALUE, files of your own in --config-dir=FOLDER")
+        for given, folder in ((before, argument), argument.split("=", 1) if "=" in argument else ("", "")):
+            if re.fullmatch("--config-d(i|ir)?|-cd", given):
+                _refuse_targets(Path(folder))
         if argument.startswith("-") or (before.startswith("-") and before not in SWEEPS and "=" not in argument):
             continue
         if argument.startswith(("+", "~")):
             raise BadInput(f"{argument}: keys can be set, not added or removed; write key=value without {argument[0]}")
         if "=" not in argument:
             raise BadInput(f"{argument}: it has no value; write {argument}=value")
+        if re.match(r"hydra\.(searchpath|callbacks)", argument):
+            raise BadInput(f"{argument}: it cannot be set; files of your own go in --config-dir=FOLDER")
         if re.match(r"hydra\..*\._target_=", argument):
             raise BadInput(f"{argument}: choose hydra/launcher= or hydra/sweeper= instead")
         if re.fullmatch("hydra/launcher=(submitit_)?slurm", argument) and not (which("sbatch") or dry(arguments)):
@@ -64,6 +73,23 @@ def refuse_arguments(arguments: list[str]) -> None:
         allowed = sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")) if re.fullmatch(r"\w+", group) else []
         if allowed and re.fullmatch(r"null|true|false|[-+\d.e]*", value):
             raise BadInput(f"{group} is {value or 'empty'}; allowed: {', '.join(allowed)}")
+
+
+def _refuse_targets(folder: Path) -> None:
+    """Refuse a person's own files of settings that name a function for Hydra to call."""
+    for path in sorted(folder.rglob("*.y*ml")):
+        try:
+            pending, seen = [yaml.safe_load(path.read_text(encoding="utf-8"))], set[int]()
+        except (YAMLError, ValueError):
+            continue  # Hydra refuses it, if it is used
+        while pending:
+            value = pending.pop()
+            if not isinstance(value, dict | list) or id(value) in seen:  # an alias may stand for a million
+                continue
+            seen.add(id(value))
+            if isinstance(value, dict) and "_target_" in value:
+                raise BadInput(f"{path} names a _target_: settings call no functions; take it out")
+            pending += value.values() if isinstance(value, dict) else value
 
 
 def check_jobs(arguments: list[str]) -> list[list[str]]:

@@ -3,8 +3,10 @@
 import contextlib
 import multiprocessing
 import os
+import shutil
 import socket
 import tempfile
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -63,7 +65,8 @@ def _why_not(download: Callable[[Path], None], aside: Path, seconds: float) -> s
 
 
 def _quietly(download: Callable[[Path], None], aside: Path, seconds: float, said: Connection) -> None:
-    socket.setdefaulttimeout(seconds / 4)  # so that a silent mirror leaves time for the next one
+    threading.Thread(target=_leave_with_the_command, args=(aside,), daemon=True).start()
+    socket.setdefaulttimeout(seconds / 4)  # so that a mirror that does not connect leaves time for the next one
     with (
         open(os.devnull, "w") as silence,
         contextlib.redirect_stdout(silence),
@@ -74,6 +77,15 @@ def _quietly(download: Callable[[Path], None], aside: Path, seconds: float, said
             said.send("")
         except Exception as error:  # whatever unpacking a damaged file raises
             said.send(" ".join(str(error).split()) or type(error).__name__)
+
+
+def _leave_with_the_command(aside: Path) -> None:
+    """End this process, and leave nothing, where the command that wants the download is killed."""
+    command = multiprocessing.parent_process()
+    assert command
+    command.join()
+    shutil.rmtree(aside, ignore_errors=True)
+    os._exit(1)
 
 
 def _move(source: Path, target: Path) -> None:
