@@ -2,7 +2,10 @@
 
 import gzip
 import hashlib
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +22,7 @@ from bnrepro.mnist_files import MNIST_SHA256, mnist_folder
 from conftest import load
 
 MNIST = ["scale=smoke", "data=mnist", "data.download=false"]
+Serve = Callable[[str], list[str]]
 PAGE = b"<!doctype html><title>Sign in to use this network</title>"
 
 
@@ -103,15 +107,19 @@ def test_labels_that_others_left_beside_the_checked_files_are_not_read(
 
 
 @pytest.fixture
-def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Serve the files of ``tmp_path/served`` over HTTP: whole, cut short, a web page in their place, or in silence."""
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Serve the files of ``tmp_path/served`` over HTTP: whole, cut short, a web page in their place, or in silence.
+
+    What is called with one of these returns the list of what was asked for.
+    """
     served = tmp_path / "served"
     served.mkdir()
-    how: list[str] = []
+    how, asked = list[str](), list[str]()
     over = threading.Event()
 
     class Server(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            asked.append(self.path)
             path = served / self.path[1:]
             body = path.read_bytes() if how == ["whole"] and path.is_file() else 100 * PAGE
             self.send_response(200)
@@ -130,50 +138,78 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("SERVER", f"http://127.0.0.1:{server.server_port}/")
     monkeypatch.setenv("SERVED", str(served))
-    yield how.append
+
+    def start(way: str) -> list[str]:
+        how.append(way)
+        return asked
+
+    yield start
     over.set()
     server.shutdown()
     server.server_close()
 
 
-def test_what_was_fetched_lies_where_it_is_read(
-    serve: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_fetched_lies_where_it_is_read(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_mnist(tmp_path / "plain", monkeypatch)
     for path in (tmp_path / "plain").iterdir():
         (tmp_path / "served" / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
     monkeypatch.setattr(mnist, "_download", downloads.from_server)
     serve("whole")
-    mnist.fetch(tmp_path / "data", seconds=60)
+    mnist.fetch(tmp_path / "data", seconds=300)
     check_tiny(tmp_path / "data")
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["MNIST"]
 
 
 @pytest.mark.parametrize(
     ("how", "why"),
-    [
-        ("a web page", "train-images-idx3-ubyte.gz"),
-        ("cut short", "train-images-idx3-ubyte.gz"),
-        ("silent", "no answer"),
-    ],
+    [("a web page", "train-images-idx3"), ("cut short", "train-images-idx3"), ("silent", "timed out|no answer within")],
 )
 def test_a_download_that_hangs_or_is_cut_or_lies_leaves_nothing(
-    how: str, why: str, serve: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    how: str, why: str, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mnist, "_download", downloads.from_server)
-    serve(how)
-    with pytest.raises(BadInput, match=rf"the download failed \(.*{why}.*\): put the extracted files"):
-        mnist.fetch(tmp_path / "data", 3 if how == "silent" else 60)
+    asked = serve(how)
+    with pytest.raises(BadInput, match=rf"the download failed \(.*({why}).*\): put the extracted files"):
+        mnist.fetch(tmp_path / "data", 30 if how == "silent" else 300)
+    assert asked
     assert not (tmp_path / "data").exists()
 
 
-def test_a_web_page_is_no_archive_of_images(
-    serve: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_download_of_other_files_is_refused_though_the_server_vouches_for_them(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tiny_mnist(tmp_path / "plain", monkeypatch)
+    for path in (tmp_path / "plain").iterdir():
+        (tmp_path / "served" / f"{path.name}.gz").write_bytes(gzip.compress(flipped(path.read_bytes())))
+    monkeypatch.setattr(mnist, "_download", downloads.from_server)
+    serve("whole")
+    with pytest.raises(BadInput, match="is not MNIST's file"):
+        mnist.fetch(tmp_path / "data", 300)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_download_ends_with_its_command_and_leaves_nothing(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import downloads\n"
+        "from bnrepro.data import mnist; mnist._download = downloads.hang; mnist.fetch(Path(sys.argv[2]), 100)\n"
+    )
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)]
+    with subprocess.Popen(command) as process:
+        end = time.monotonic() + 90
+        while not list(tmp_path.glob(".download-*/begun")):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        process.kill()
+    while list(tmp_path.iterdir()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_web_page_is_no_archive_of_images(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cifar, "_cifar10", downloads.cifar10_from_server)
     serve("a web page")
     with pytest.raises(BadInput, match=r"the download failed \(File not found or corrupted.*\): put the"):
-        cifar.fetch(tmp_path / "data", 60)
+        cifar.fetch(tmp_path / "data", 300)
     assert not (tmp_path / "data").exists()
 
 

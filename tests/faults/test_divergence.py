@@ -13,6 +13,7 @@ from bnrepro.run import run
 from bnrepro.state import initial
 from bnrepro.train import advance
 from conftest import Make
+from interruption import interrupted
 
 
 @pytest.mark.parametrize("network", ["mlp", "mlp_bn"])
@@ -51,6 +52,15 @@ def test_a_run_whose_last_update_diverges_is_recorded_too(step: str, small: Make
     record = run(small("model.nonlinearity=relu", "optim.lr=1e38", "steps=1", f"runtime.step={step}"))
     assert record.status["status"] == "diverged"
     assert record.status["diverged"] == {"0": 1, "1": 1, "2": 1}
+
+
+def test_a_run_that_goes_on_knows_when_its_replicas_diverged(small: Make, tmp_path: Path) -> None:
+    settings = ["network=mlp", "model.nonlinearity=relu", "optim.rates=[0.1,1e38]", "runtime.checkpoint_every=5"]
+    undisturbed = run(small(*settings, f"runs_root={tmp_path / 'undisturbed'}"))
+    config = small(*settings)
+    interrupted(config, 12)
+    assert run(config).status["diverged"] == undisturbed.status["diverged"]
+    assert 1 <= max(undisturbed.status["diverged"].values()) < 5
 
 
 def test_a_run_that_diverges_is_no_failure_of_its_sweep(tmp_path: Path) -> None:

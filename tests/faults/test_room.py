@@ -254,3 +254,17 @@ def test_out_of_memory_names_what_to_lower_and_leaves_the_checkpoint(
     code, said = children.finish(children.train, tmp_path / "again", *overrides)
     assert code == 0
     assert "going on from step 20" in said
+
+
+def train_within(kib: int, *overrides: str) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (kib * 1024, kib * 1024))
+    children.train(*overrides)
+
+
+def test_tensorboards_files_that_have_no_room_are_one_message(tmp_path: Path) -> None:
+    overrides = ["network=mlp", "steps=300", "probes.evaluate_every=2", f"runs_root={tmp_path / 'runs'}"]
+    overrides.append("runtime.checkpoint_every=1000000")
+    code, said = children.finish(train_within, tmp_path / "said", 3, *overrides)
+    assert code == 2
+    assert said.count("error: ") == 1
+    assert "Traceback" not in said
