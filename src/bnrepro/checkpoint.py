@@ -18,7 +18,7 @@ from bnrepro import distributed
 from bnrepro.config import RunConfig, identity
 from bnrepro.door import lacks_memory
 from bnrepro.errors import BadInput
-from bnrepro.files import read_bytes, write_bytes
+from bnrepro.files import cannot_read, read_bytes, write_bytes
 from bnrepro.record import from_parquet, refuse_other, refuse_other_data
 from bnrepro.state import State
 
@@ -88,7 +88,7 @@ def restore(path: Path, config: RunConfig, state: State) -> Progress | None:
                 raise BadInput(f"{candidate} is a link to nothing: bring it back, or remove the link") from error
             continue
         except OSError as error:
-            raise BadInput(f"{candidate} cannot be read ({error.strerror}); allow reading it, or remove it") from error
+            raise BadInput(cannot_read(candidate, error)) from error
         content = stored[DIGEST:]
         if hashlib.sha256(content).digest() == stored[:DIGEST]:
             return _load(candidate, content, config, state)

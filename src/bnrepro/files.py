@@ -53,6 +53,12 @@ def cannot_write(path: Path, error: OSError, size: int = 0) -> str:
     )
 
 
+def cannot_read(path: Path, error: OSError) -> str:
+    """Say that ``path`` cannot be read, why, and what to do."""
+    todo = "move it away" if error.errno is None else "allow reading it"  # None: read_bytes has it, of no file
+    return f"{path} cannot be read ({error.strerror}); {todo}"
+
+
 def remove_parts(folder: Path) -> None:
     """Remove what a process left that was killed while it wrote; only who holds the folder may."""
     for part in folder.glob(".*.part"):

@@ -25,7 +25,7 @@ import pandas as pd
 from bnrepro import lock
 from bnrepro.config import RunConfig, identity
 from bnrepro.errors import BadInput
-from bnrepro.files import read_bytes, read_json, sha256, write_bytes, write_json
+from bnrepro.files import cannot_read, read_bytes, read_json, sha256, write_bytes, write_json
 
 FINAL = ("finished", "diverged")
 MADE_BY = ("commit", "dirty", "python", "versions", "device", "threads")  # of provenance: what may change in between
@@ -240,7 +240,7 @@ class Record:
         except FileNotFoundError:
             content = b""
         except OSError as error:
-            raise BadInput(f"{path} cannot be read ({error.strerror}); allow reading it") from error
+            raise BadInput(cannot_read(path, error)) from error
         if sha256(content) != self.status.get("tables", {}).get(path.name):
             raise BadInput(f"{path} is missing or damaged; the run's command, given again, makes it anew")
         return from_parquet(content)
@@ -255,7 +255,7 @@ class Record:
         except (FileNotFoundError, ValueError, LookupError) as error:
             raise BadInput(f"{path} is missing or damaged; remove {self.folder} to make the run anew") from error
         except OSError as error:
-            raise BadInput(f"{path} cannot be read ({error.strerror}); allow reading it") from error
+            raise BadInput(cannot_read(path, error)) from error
 
 
 def to_parquet(table: pd.DataFrame) -> bytes:

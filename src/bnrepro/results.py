@@ -23,7 +23,7 @@ import pandas as pd
 from bnrepro import lock, report, tables
 from bnrepro.claims import about, judge
 from bnrepro.errors import BadInput
-from bnrepro.files import read_bytes, sha256, write_text
+from bnrepro.files import cannot_read, read_bytes, sha256, write_text
 from bnrepro.record import Record
 from bnrepro.tables import BENCH, MADE_BY, SUMS
 
@@ -163,10 +163,10 @@ def _sums(results: Path) -> dict[str, str]:
         return {name: digest for digest, name in pairs}
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"{path} cannot be read, or is damaged ({error}); restore it, or remove {results} to make all anew"
-        ) from error
+    except OSError as error:
+        raise BadInput(cannot_read(path, error)) from error
+    except ValueError as error:
+        raise BadInput(f"{path} is damaged ({error}); restore it, or remove {results} to make all anew") from error
 
 
 def _write_sums(results: Path, sums: dict[str, str]) -> None:

@@ -64,7 +64,7 @@ def summary(runs: Iterable[Record]) -> Summary:
     found, missing = list[dict[str, Any]](), list[str]()
     for run in runs:
         try:
-            status = run.config and run.status
+            status = run.config and run.provenance and run.status
             if status["status"] in FINAL:
                 found += _rows(run)
             elif "step" in status:

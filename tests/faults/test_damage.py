@@ -1,53 +1,24 @@
-"""Files cut short, with a flipped bit or empty; files of another version; files that would do harm."""
+"""Files cut short, with a flipped bit, empty or gone, and what is no file in their places."""
 
 import hashlib
-import io
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from damage import DAMAGES, SETTINGS, ends_undisturbed, flipped, fresh, harm
 
-from bnrepro import checkpoint, data, door
+from bnrepro import checkpoint, door, sweep
 from bnrepro.config import RunConfig
 from bnrepro.errors import BadInput
 from bnrepro.files import read_json, write_json
 from bnrepro.record import Record
 from bnrepro.run import run
-from bnrepro.state import State, initial
 from conftest import Make
-from interruption import interrupted, stored_state
+from interruption import interrupted
 
-
-def flipped(content: bytes) -> bytes:
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 16]) + content[middle + 1 :]
-
-
-DAMAGES: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda content: b"",
-    "cut short": lambda content: content[: len(content) // 2],
-    "flipped bit": flipped,
-}
 DAMAGED = pytest.mark.parametrize("damage", list(DAMAGES.values()), ids=list(DAMAGES))
-SETTINGS = ["network=mlp_bn", "runtime.checkpoint_every=8"]
-
-
-def harm(path: Path, damage: Callable[[bytes], bytes]) -> None:
-    path.write_bytes(damage(path.read_bytes()))
-
-
-def fresh(config: RunConfig) -> State:
-    return initial(config, data.load(config.data, Path(config.data_root)), torch.device("cpu"))
-
-
-def sealed(value: Any) -> bytes:
-    """Return a checkpoint file of ``value`` whose checksum is right."""
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    return hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue()
 
 
 @pytest.fixture
@@ -55,13 +26,6 @@ def stopped(small: Make) -> tuple[RunConfig, Record]:
     """A run that ended after step 20: checkpoints of steps 8 and 16."""
     config = small(*SETTINGS)
     return config, interrupted(config, 20)
-
-
-def ends_undisturbed(record: Record, small: Make, tmp_path: Path) -> None:
-    undisturbed = run(small(*SETTINGS, f"runs_root={tmp_path / 'undisturbed'}"))
-    assert record.metrics.read_bytes() == undisturbed.metrics.read_bytes()
-    theirs = stored_state(undisturbed)
-    assert all(torch.equal(value, theirs[name]) for name, value in stored_state(record).items())
 
 
 @DAMAGED
@@ -211,50 +175,6 @@ def test_a_provenance_that_lacks_something_is_named(key: str, stopped: tuple[Run
         run(config)
 
 
-@pytest.mark.parametrize("theirs", [["metrics.parquet"], ["status.json"], ["status.json", "metrics.parquet"]])
-def test_a_finished_runs_files_make_no_results_of_another(
-    theirs: list[str], small: Make, stopped: tuple[RunConfig, Record], tmp_path: Path
-) -> None:
-    config, record = stopped
-    for name in theirs:
-        (record.folder / name).write_bytes((run(small("network=mlp")).folder / name).read_bytes())
-    assert not record.ended
-    ends_undisturbed(run(config), small, tmp_path)
-
-
-def test_a_status_is_of_one_provenance(small: Make) -> None:
-    """The same config on other data is another run."""
-    record = run(small(*SETTINGS))
-    path = record.folder / "provenance.json"
-    write_json(path, {**read_json(path), "data_sha256": "0" * 64})
-    assert not record.ended
-    with pytest.raises(BadInput, match="is of other data"):
-        run(small(*SETTINGS))
-
-
-@pytest.mark.parametrize("whose", ["another run's", "the same run's, of an earlier step"])
-def test_another_table_of_a_finished_run_is_put_aside(
-    whose: str, small: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    earlier = interrupted(small(*SETTINGS), 20).metrics.read_bytes()
-    record = run(small(*SETTINGS))
-    record.metrics.write_bytes(run(small("network=mlp")).metrics.read_bytes() if whose == "another run's" else earlier)
-    with pytest.raises(BadInput, match=r"metrics\.parquet is missing or damaged"):
-        record.read_metrics()
-    run(small(*SETTINGS))
-    assert "metrics.parquet is not what the run wrote" in capsys.readouterr().out
-    ends_undisturbed(record, small, tmp_path)
-
-
-def test_a_status_that_only_says_that_it_is_finished_is_not_believed(
-    stopped: tuple[RunConfig, Record], small: Make, tmp_path: Path
-) -> None:
-    config, record = stopped
-    write_json(record.folder / "status.json", {"status": "finished"})
-    assert record.status == {"status": "missing"}
-    ends_undisturbed(run(config), small, tmp_path)
-
-
 @pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo])
 def test_what_is_no_file_in_a_checkpoints_place_is_named(
     put: Callable[[Path], None], stopped: tuple[RunConfig, Record]
@@ -262,8 +182,38 @@ def test_what_is_no_file_in_a_checkpoints_place_is_named(
     config, record = stopped
     record.checkpoint.unlink()
     put(record.checkpoint)
-    with pytest.raises(BadInput, match=r"checkpoint\.pt cannot be read \(it is no regular file\); .* remove it"):
+    with pytest.raises(BadInput, match=r"checkpoint\.pt cannot be read \(it is no regular file\); move it away"):
         run(config)
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_a_link_to_nothing_in_a_checkpoints_place_is_named(both: bool, stopped: tuple[RunConfig, Record]) -> None:
+    """As to a disk that is not mounted: what is there is not taken for all there is."""
+    config, record = stopped
+    for path in (record.checkpoint, checkpoint.before(record.checkpoint))[: 1 + both]:
+        path.unlink()
+        path.symlink_to("nowhere")
+    with pytest.raises(BadInput, match=r"checkpoint\.pt is a link to nothing: bring it back"):
+        run(config)
+    assert record.checkpoint.is_symlink()
+
+
+def test_a_run_that_lost_its_checkpoints_says_that_it_starts_anew(
+    stopped: tuple[RunConfig, Record], small: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, record = stopped
+    for path in (record.checkpoint, checkpoint.before(record.checkpoint)):
+        path.unlink()
+    capsys.readouterr()
+    ends_undisturbed(run(config), small, tmp_path)
+    assert "has no whole checkpoint: the run starts anew" in capsys.readouterr().out
+
+
+def test_a_summary_names_the_file_that_is_gone(small: Make) -> None:
+    record = run(small("network=mlp", "steps=2"))
+    (record.folder / "provenance.json").unlink()
+    (missing,) = sweep.summary([record]).missing
+    assert "provenance.json is missing or damaged" in missing
 
 
 def test_a_checkpoint_of_nothing_is_named(stopped: tuple[RunConfig, Record]) -> None:
@@ -293,77 +243,3 @@ def test_any_flipped_bit_of_a_checkpoint_or_table_is_seen(stopped: tuple[RunConf
         path.write_bytes(whole)
     assert seen >= 40
     assert record.read_metrics().equals(table)
-
-
-def test_an_older_format_is_explained(stopped: tuple[RunConfig, Record]) -> None:
-    config, record = stopped
-    record.checkpoint.write_bytes(sealed(fresh(config).state_dict()))  # what format 1 was
-    with pytest.raises(BadInput, match=r"format 1 of checkpoints, this version reads 4: .* began it"):
-        run(config)
-
-
-class Executes:
-    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
-        return Path.touch, (Path("executed"),)  # type: ignore[return-value]
-
-
-@pytest.mark.parametrize("value", [Executes(), {"format": 4, "state": Executes()}, [1], {"format": 4, "state": {}}])
-def test_a_hostile_or_foreign_checkpoint_is_refused(
-    value: Any, stopped: tuple[RunConfig, Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config, record = stopped
-    monkeypatch.chdir(tmp_path)
-    record.checkpoint.write_bytes(sealed(value))
-    with pytest.raises(BadInput, match=r"checkpoint\.pt cannot be read as a checkpoint of this run"):
-        run(config)
-    assert not Path("executed").exists()
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("step", -5),
-        ("step", 10**9),
-        ("step", 10.5),
-        ("step", "abc"),
-        ("diverged_at", torch.zeros(1, dtype=torch.int64)),
-        ("loss", torch.zeros(7)),
-        ("seconds", float("nan")),
-        ("metrics", torch.zeros(10, dtype=torch.uint8)),
-    ],
-)
-def test_a_checkpoint_that_no_run_can_have_written_is_refused(
-    key: str, value: Any, stopped: tuple[RunConfig, Record]
-) -> None:
-    """Its checksum, config and data are right."""
-    config, record = stopped
-    kept = torch.load(io.BytesIO(record.checkpoint.read_bytes()[checkpoint.DIGEST :]), weights_only=True)
-    (kept if key in kept else kept["state"])[key] = value
-    record.checkpoint.write_bytes(sealed(kept))
-    with pytest.raises(BadInput, match=r"checkpoint\.pt cannot be read as a checkpoint of this run"):
-        run(config)
-
-
-@pytest.mark.parametrize(
-    ("override", "key"), [("network=mlp", "norm.name"), ("optim.lr=0.3", "optim.lr"), ("steps=61", "steps")]
-)
-def test_another_runs_checkpoint_is_refused(
-    override: str, key: str, stopped: tuple[RunConfig, Record], small: Make
-) -> None:
-    """One of another network, and one that would fit: only what it says of itself tells that it is another's."""
-    config, record = stopped
-    other = interrupted(small(*SETTINGS, override), 20)
-    record.checkpoint.write_bytes(other.checkpoint.read_bytes())
-    with pytest.raises(BadInput, match=rf"checkpoint\.pt is of a run with another config: .*{key} is"):
-        run(config)
-    assert record.status["status"] == "failed"
-
-
-def test_a_checkpoint_of_other_data_is_refused(stopped: tuple[RunConfig, Record]) -> None:
-    """Of the same config: data under the same name may be others."""
-    config, record = stopped
-    kept = torch.load(io.BytesIO(record.checkpoint.read_bytes()[checkpoint.DIGEST :]), weights_only=True)
-    record.checkpoint.write_bytes(sealed({**kept, "data_sha256": "0" * 64}))
-    with pytest.raises(BadInput, match=rf"checkpoint\.pt is of other data: their SHA-256 is {'0' * 64} there"):
-        run(config)
-    assert record.status["status"] == "failed"

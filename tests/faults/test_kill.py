@@ -64,7 +64,7 @@ def test_killed_twenty_times_a_run_ends_as_if_nothing_had_been(tmp_path: Path) -
     overrides = [*RUN, f"runs_root={tmp_path / 'runs'}"]
     config = load([*children.SMALL, *overrides])
     record = Record.of(config)
-    killed, hit = dict.fromkeys(PLACES, 0), set[str]()
+    hit = set[str]()
     for number in range(20):
         place = list(PLACES)[number % len(PLACES)]
         calls, seconds = PLACES[place][2:]
@@ -72,10 +72,8 @@ def test_killed_twenty_times_a_run_ends_as_if_nothing_had_been(tmp_path: Path) -
         within = tmp_path / f"within-{number}"
         code, said = children.finish(die, tmp_path / f"said-{number}", place, after, delay, str(within), config)
         assert code == -signal.SIGKILL, (place, after, said)
-        killed[place] += 1
         hit |= {place} if within.exists() else set()
         assert not record.ended
-    assert set(killed.values()) == {5}
     assert len(hit) >= 2  # in its middle; where what happens at a place is short, right after it: chance has it so
     code, said = children.finish(children.train, tmp_path / "said", *overrides)
     assert code == 0, said

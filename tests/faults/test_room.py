@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import mmap
 import os
 import resource
 import stat
@@ -206,10 +207,19 @@ def test_a_folder_below_a_file_is_said(tmp_path: Path) -> None:
     assert len(said.splitlines()) == 1
 
 
-def take_all() -> None:
+def leave_little() -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, used + 2**26))
-    torch.empty(2**28)  # 1 GiB
+
+
+def take_all() -> None:
+    leave_little()
+    torch.empty(2**28)  # 1 GiB: torch's RuntimeError
+
+
+def map_all() -> None:
+    leave_little()
+    mmap.mmap(-1, 2**30)  # the system's OSError
 
 
 def take_a_gpu() -> None:
@@ -238,6 +248,7 @@ def run_out(take: Callable[[], None], *overrides: str) -> None:
     ("device", "take"),
     [
         ("cpu", take_all),
+        ("cpu", map_all),
         pytest.param("cuda", take_a_gpu, marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")),
     ],
 )

@@ -44,7 +44,8 @@ def fetch(
             _move(Path(name), root)
     except BadInput:
         if new:
-            root.rmdir()
+            with contextlib.suppress(OSError):  # another process may have put something there
+                root.rmdir()
         raise
     except OSError as error:
         raise BadInput(f"{cannot_write(root, error)}, or set data_root=") from error
