@@ -1,5 +1,6 @@
 """Input that means harm: it is refused or escaped."""
 
+import os
 import re
 import subprocess
 import sys
@@ -119,10 +120,13 @@ def test_what_would_steer_a_terminal_is_shown_as_text(tmp_path: Path, capsys: py
 LOOPBACK = {"0100007F", "00000000000000000000000001000000"}  # as Linux writes 127.0.0.1 and ::1
 
 
-def listening() -> set[str]:
-    """List the sockets of this machine that wait for someone, ADDRESS:PORT in hex digits."""
+def listening(pid: int) -> set[str]:
+    """List where a process and those that it has started wait for someone: ADDRESS:PORT in hex digits."""
+    pids = [str(pid), *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    held = {os.readlink(link) for each in pids for link in Path(f"/proc/{each}/fd").iterdir() if link.is_symlink()}
     tables = [Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
-    return {line.split()[1] for table in tables for line in table if line.split()[3] == "0A"}
+    sockets = [line.split() for table in tables for line in table]
+    return {socket[1] for socket in sockets if socket[3] == "0A" and f"socket:[{socket[9]}]" in held}
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp6").exists(), reason="the sockets are read from Linux's /proc")
@@ -130,13 +134,12 @@ def test_tensorboard_answers_this_machine_alone(tmp_path: Path) -> None:
     make = ["make", "--silent", "--dry-run", "tensorboard", "PORT=0"]  # any that is free
     said = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     (_, *arguments) = said.splitlines()[-1].split()
-    before = listening()
     command = [sys.executable, "-m", "tensorboard.main", *arguments]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as it:
         try:
             assert it.stderr is not None
             line = next(line for line in it.stderr if line.startswith("TensorBoard "))
-            opened = listening() - before
+            opened = listening(it.pid)
         finally:
             it.terminate()
     port = re.search(r"at http://localhost:(\d+)/", line)
