@@ -35,20 +35,20 @@ def command(work: Callable[[], int], interrupted: str) -> int:
         tell(interrupted)
         return stopped.code if isinstance(stopped, Stopped) else 130
     except Exception as error:
-        said = _machines(error)
-        if said is None:
+        refused = by_the_machine(error)
+        if refused is None:
             raise
-        return said
+        return refused[0]
 
 
-def _machines(error: Exception) -> int | None:
-    """Say what the machine has refused, and return the exit code; None where it is the program's own fault."""
+def by_the_machine(error: Exception) -> tuple[int, str] | None:
+    """Say what the machine has refused; return the exit code and why, None where it is the program's own fault."""
     if isinstance(error, OSError) and output_gone(error):
-        return output_closed()
+        return output_closed(), "its output cannot be written"
     if lacks_memory(error):
-        return lacking_memory()
+        return lacking_memory(), MEMORY
     if isinstance(error, OSError) and error.filename is not None:
-        return refuse(unreachable(error))
+        return refuse(unreachable(error)), unreachable(error)
     return None
 
 

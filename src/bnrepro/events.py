@@ -39,8 +39,12 @@ class Events:
     def __init__(self, folder: Path, config: RunConfig, layers: list[str], start: int) -> None:
         self.config = config
         self.hook, threading.excepthook = threading.excepthook, self._failed
-        self.writer = SummaryWriter(str(folder), purge_step=start + 1)  # an earlier start's too
-        self.writer.add_custom_scalars(_layout(layers, maps=not isinstance(config.model, MLPConfig)))
+        try:
+            self.writer = SummaryWriter(str(folder), purge_step=start + 1)  # an earlier start's too
+            self.writer.add_custom_scalars(_layout(layers, maps=not isinstance(config.model, MLPConfig)))
+        except BaseException:
+            threading.excepthook = self.hook
+            raise
 
     def add(self, step: int, measurements: list[Measurement]) -> None:
         """Write the mean over the replicas, and for percentiles the first one's median over the layer's units."""

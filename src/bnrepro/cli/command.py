@@ -144,12 +144,8 @@ def _run(task: Callable[[RunConfig], float | None], composed: DictConfig) -> tup
     except (OmegaConfBaseException, BadInput) as error:
         return report(error), explain(error), None
     except Exception as error:
-        if isinstance(error, OSError) and door.output_gone(error):
-            return door.output_closed(), "its output cannot be written", None
-        if door.lacks_memory(error):
-            return door.lacking_memory(), door.MEMORY, None
-        if isinstance(error, OSError) and error.filename is not None:
-            return door.refuse(door.unreachable(error)), door.unreachable(error), None
+        if refused := door.by_the_machine(error):
+            return *refused, None
         traceback.print_exc()
         return 1, f"{type(error).__name__}: {error}".splitlines()[0], None
 
