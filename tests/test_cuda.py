@@ -1,6 +1,7 @@
 """The same runs on a GPU; skipped where there is none."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ from bnrepro import data
 from bnrepro.bench import same
 from bnrepro.compose import load
 from bnrepro.run import run, set_up_torch
-from bnrepro.state import initial
+from bnrepro.state import State, initial
 from bnrepro.train import advance
 from conftest import Make
 from interruption import interrupted
@@ -51,9 +52,88 @@ def test_first_losses_are_the_cpus(overrides: list[str]) -> None:
     torch.testing.assert_close(losses[0], losses[1], rtol=0.02, atol=0)
 
 
-@pytest.mark.parametrize("network", ["mlp_bn", "bn_x5"])
+def started(overrides: list[str], **settings: object) -> State:
+    config = load([*overrides, "batch_size=16", "runtime.device=cuda"])
+    device = torch.device("cuda")
+    dataset = data.load(config.data, Path(config.data_root), config.augment.crop).to(device)
+    return replace(initial(config, dataset, device), **settings)  # type: ignore[arg-type]
+
+
+def trained(state: State, steps: int, *, gradients: bool = False) -> dict[str, torch.Tensor]:
+    """Return the losses and all that the model is after some steps."""
+    losses = []
+    for _ in range(steps):
+        advance(state, gradients)
+        losses.append(state.loss)
+    numbers = {name: value.clone() for name, value in state.model.state_dict().items()}
+    return {"losses": torch.stack(losses), **numbers}
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["network=mlp", *DIGITS],
+        ["network=mlp_bn", *DIGITS],
+        ["network=mlp_bn", "optim.rates=[0.1,0.3]", *DIGITS],
+        ["network=mlp_bn", "runtime.step=autograd", "optim.momentum=0.9", "optim.rates=[0.1,0.3]", *DIGITS],
+        ["network=mlp_bn", "norm.impl=paper", *DIGITS],
+        ["network=inception", *IMAGES],
+        ["network=bn_x5_without_dropout", *IMAGES],
+        ["network=bn_x5", "runtime.precision=bfloat16", "optim.half_life=0.5", *IMAGES],
+        ["network=bn_x5", "runtime.precision=tf32", *IMAGES],
+    ],
+    ids=" ".join,
+)
+def test_a_recorded_step_is_the_launched_one(overrides: list[str]) -> None:
+    set_up_torch(1)
+    recorded, launched = started(overrides), started(overrides, recorded=False)
+    assert recorded.recorded
+    ours, theirs = trained(recorded, 6), trained(launched, 6)
+    assert recorded.graph
+    for name, expected in theirs.items():
+        # the learning rate comes in single precision, and an Inception network magnifies rounding
+        torch.testing.assert_close(
+            ours[name].cpu(), expected.cpu(), rtol=1e-3, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
+        )
+    assert recorded.optimiser.param_groups[0]["lr"] == launched.optimiser.param_groups[0]["lr"]
+
+
+def test_a_recorded_step_leaves_its_gradients_and_alternates_with_one_that_is_launched() -> None:
+    """Probes see gradients: autograd's of the replay, the written-out step's of a step that is launched."""
+    set_up_torch(1)
+    for step in ("autograd", "written_out"):
+        overrides = ["network=mlp_bn", f"runtime.step={step}", *DIGITS]
+        recorded, launched = started(overrides), started(overrides, recorded=False)
+        for gradients in (False, True, False, True):
+            numbers = [trained(state, 1, gradients=gradients) for state in (recorded, launched)]
+            for name, expected in numbers[1].items():
+                torch.testing.assert_close(numbers[0][name], expected)
+            if gradients:
+                for ours, theirs in zip(recorded.model.parameters(), launched.model.parameters(), strict=True):
+                    assert (ours.grad is None) == (theirs.grad is None)
+                    if theirs.grad is not None:
+                        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_what_waits_for_the_gpu_is_not_recorded() -> None:
+    state = started(["network=mlp_bn", "norm=whitening", *DIGITS])
+    assert not state.recorded
+    assert torch.isfinite(trained(state, 2)["losses"]).all()
+
+
+def test_tf32_rounds_the_steps_alone() -> None:
+    set_up_torch(1)
+    changes = {}
+    for precision in ("float32", "tf32"):
+        state = started(["network=bn_baseline", f"runtime.precision={precision}", *IMAGES])
+        changes[precision] = same.change((state.model, partial(advance, state)), 4)
+        assert not torch.backends.cudnn.allow_tf32
+    assert 1e-4 < same.distance(changes["tf32"], changes["float32"]) < 0.5
+
+
+@pytest.mark.parametrize("network", ["mlp_bn", "bn_x5", "bn_x5_without_dropout"])
 def test_a_resumed_run_is_the_undisturbed_one_bit_for_bit(network: str, small: Make, tmp_path: Path) -> None:
-    own = IMAGES if network == "bn_x5" else DIGITS
+    own = DIGITS if network == "mlp_bn" else IMAGES
     base = [f"network={network}", *own, "steps=20", "probes.evaluate_every=5", "runtime.checkpoint_every=5"]
     base.append("runtime.device=cuda")
     undisturbed = run(small(*base)).read_metrics()

@@ -22,7 +22,7 @@ class RatesSGD(torch.optim.SGD):
     """
 
     def __init__(self, groups: list[dict[str, Any]], rates: Tensor, momentum: float) -> None:
-        super().__init__(groups, lr=1.0, momentum=momentum, foreach=True)
+        super().__init__(groups, lr=1.0, momentum=momentum, fused=True)
         self.rates = rates
 
     @torch.no_grad()
@@ -55,8 +55,8 @@ def build(config: OptimConfig, model: Network, rates: list[float]) -> torch.opti
 
 def rates(optimiser: torch.optim.Optimizer, losses: Tensor) -> Tensor:
     """Return the learning rates of the replicas now, (R,) like their ``losses``."""
-    lr = optimiser.param_groups[0]["lr"]
-    return optimiser.rates * lr if isinstance(optimiser, RatesSGD) else torch.full_like(losses, lr)
+    lr: float | Tensor = optimiser.param_groups[0]["lr"]  # a tensor while graph.py records
+    return (optimiser.rates if isinstance(optimiser, RatesSGD) else torch.ones_like(losses)) * lr
 
 
 def schedule(config: OptimConfig, optimiser: torch.optim.Optimizer, steps: int) -> ExponentialLR | None:

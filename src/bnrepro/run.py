@@ -24,7 +24,7 @@ from bnrepro.provenance import provenance
 from bnrepro.record import Record, from_parquet, to_parquet
 from bnrepro.state import State, initial
 from bnrepro.stopping import StopRequest
-from bnrepro.train import Sink, train
+from bnrepro.train import Sink, allow_tf32, train
 
 TOGETHER = 10  # steps after which several processes ask each other whether one was told to stop: it costs a message
 
@@ -83,6 +83,8 @@ def here(config: RunConfig) -> RunConfig:
     if name == "cuda" and not there:
         raise BadInput("runtime.device is cuda: this machine has none that torch can use; take cpu or auto")
     device = "cuda" if name != "cpu" and there else "cpu"
+    if device == "cpu" and config.runtime.precision == "tf32":
+        raise BadInput("runtime.precision is tf32: only NVIDIA's GPUs have it; take float32 or bfloat16")
     processes = distributed.started()
     if device == "cuda" and distributed.started_here() > torch.cuda.device_count():
         raise BadInput(
@@ -117,6 +119,7 @@ def set_up_torch(threads: int) -> None:
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
+    allow_tf32(False)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time; nothing here reads such memory
 
 

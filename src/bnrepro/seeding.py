@@ -25,3 +25,8 @@ def uniform(stream: torch.Generator, shape: tuple[int, ...], batch: int = 0) -> 
     whole[batch] *= distributed.size()
     mine = distributed.share(whole[batch])
     return torch.rand(whole, generator=stream).narrow(batch, mine.start, shape[batch])
+
+
+def onto(device: torch.device, drawn: Tensor) -> Tensor:
+    """Copy numbers that were drawn on the CPU to ``device``, without waiting for what it is still doing."""
+    return drawn.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else drawn

@@ -11,7 +11,9 @@ from torch.optim.lr_scheduler import ExponentialLR
 from bnrepro import distributed, models, norm, optim
 from bnrepro.config import RunConfig
 from bnrepro.data import Dataset, Sampler
+from bnrepro.graph import StepGraph
 from bnrepro.models import MLP, Network, WrittenOut
+from bnrepro.norm import Whitening
 
 
 @dataclass
@@ -20,7 +22,8 @@ class State:
 
     Attributes:
         written_out: the step written out, for the networks that have one; else it is autograd's.
-        precision: of autograd's forward pass.
+        precision: of autograd's forward pass; ``tf32``: of its products, backward too.
+        recorded: whether steps are recorded as a CUDA graph and replayed; ``graph``: that one, once there is one.
         parallel: what trains the model: itself, or its wrapper where several processes train together.
         step: mini-batches done.
         loss: (R,) each replica's mean cross-entropy over its last mini-batch.
@@ -31,7 +34,7 @@ class State:
     model: Network
     parallel: nn.Module
     written_out: Callable[[Tensor, Tensor, Tensor, bool], Tensor] | None
-    precision: torch.dtype
+    precision: str
     optimiser: torch.optim.Optimizer
     schedule: ExponentialLR | None
     sampler: Sampler
@@ -39,6 +42,8 @@ class State:
     loss: Tensor
     diverged_at: Tensor
     data_sha256: str
+    recorded: bool
+    graph: StepGraph | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain containers only, so that it loads with ``weights_only``."""
@@ -62,6 +67,7 @@ class State:
         self.step = state["step"]
         self.loss = state["loss"].to(self.loss.device)
         self.diverged_at = state["diverged_at"].to(self.diverged_at.device)
+        self.graph = None  # the momenta are other tensors now
 
 
 def initial(config: RunConfig, dataset: Dataset, device: torch.device) -> State:
@@ -79,7 +85,7 @@ def initial(config: RunConfig, dataset: Dataset, device: torch.device) -> State:
         model=model,
         parallel=distributed.parallel(model),
         written_out=WrittenOut(model) if config.runtime.step == "written_out" and isinstance(model, MLP) else None,
-        precision=getattr(torch, config.runtime.precision),
+        precision=config.runtime.precision,
         optimiser=optimiser,
         schedule=optim.schedule(config.optim, optimiser, config.steps),
         sampler=Sampler(dataset.train, config.batch_size, seeds, config.augment),
@@ -87,4 +93,10 @@ def initial(config: RunConfig, dataset: Dataset, device: torch.device) -> State:
         loss=torch.zeros(replicas, device=device),
         diverged_at=torch.zeros(replicas, dtype=torch.int64, device=device),
         data_sha256=dataset.sha256,
+        recorded=device.type == "cuda" and distributed.size() == 1 and not _waits(model),
     )
+
+
+def _waits(model: Network) -> bool:
+    """Say whether a step waits for the GPU in its middle, as eigenvalues do: then it cannot be recorded."""
+    return any(isinstance(module, Whitening) for module in model.modules())

@@ -1,6 +1,7 @@
 """The loop: it asks the probes when and hands on what they saw; what they measure it does not know."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -9,6 +10,7 @@ from torch.nn import functional
 
 from bnrepro import distributed, optim
 from bnrepro.data import Examples
+from bnrepro.graph import StepGraph
 from bnrepro.norm import Normalisation
 from bnrepro.probes import Measurement, Probe
 from bnrepro.state import State
@@ -55,11 +57,13 @@ def advance(state: State, gradients: bool = True) -> None:
     A replica that diverges is marked with the step and leaves the others alone.
     """
     batch = state.sampler.next()
-    if state.written_out:
-        rates = optim.rates(state.optimiser, state.loss)
-        state.loss = state.written_out(batch.images, batch.labels, rates, gradients)
+    if state.recorded and not (gradients and state.written_out):  # autograd always leaves the gradients
+        if state.graph is None:
+            step = partial(_step, state, gradients=False)
+            state.graph = StepGraph(state.model, state.optimiser, step, batch)
+        state.loss = state.graph.replay(batch)
     else:
-        state.loss = _by_autograd(state, batch)
+        state.loss = _step(state, batch, gradients)
     if state.schedule:
         state.schedule.step()
     state.step += 1
@@ -67,22 +71,38 @@ def advance(state: State, gradients: bool = True) -> None:
     state.diverged_at.masked_fill_(diverged_now, state.step)
 
 
-def _by_autograd(state: State, batch: Examples) -> Tensor:
-    """Return the losses (R,) of the mini-batch before the step.
+def _step(state: State, batch: Examples, gradients: bool) -> Tensor:
+    """Return the losses (R,) of the mini-batch before the step."""
+    if state.written_out:
+        rates = optim.rates(state.optimiser, state.loss)
+        return state.written_out(batch.images, batch.labels, rates, gradients)
+    return _by_autograd(state, batch)
 
-    They are summed over replicas, so each replica's gradient is its own. Of several processes, each has its share of
-    the mini-batch; gradients, losses and moving averages are the means of theirs.
+
+def _by_autograd(state: State, batch: Examples) -> Tensor:
+    """Do the step of :func:`_step` by autograd.
+
+    The losses are summed over replicas, so each replica's gradient is its own. Of several processes, each has its
+    share of the mini-batch; gradients, losses and moving averages are the means of theirs.
     """
     state.optimiser.zero_grad()
-    narrow = state.precision != torch.float32
-    with torch.autocast(batch.labels.device.type, state.precision, enabled=narrow):
+    narrow = state.precision == "bfloat16"
+    allow_tf32(state.precision == "tf32")
+    with torch.autocast(batch.labels.device.type, torch.bfloat16, enabled=narrow):
         logits = state.parallel(batch.images)  # (R, B, classes)
     logits = logits.float() if narrow else logits
     losses = functional.cross_entropy(logits.transpose(1, 2), batch.labels, reduction="none").mean(dim=1)  # (R,)
     losses.sum().backward()  # type: ignore[no-untyped-call]
+    allow_tf32(False)  # evaluation is float32
     state.optimiser.step()
     loss = losses.detach()
     if distributed.size() > 1:
         norms = [module for module in state.model.modules() if isinstance(module, Normalisation)]
         distributed.mean_([loss, *(buffer for norm in norms for buffer in norm.buffers())])
     return loss
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Let a GPU round what it multiplies to TF32's 10 bits, or not, as torch does by itself in convolutions."""
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bnrepro import data, report, results
 from bnrepro.bench import command, floors, inception, memory, mnist, peers, profile, rows, same, whole
-from bnrepro.bench.rounds import Variant, best_threads, take_turns
+from bnrepro.bench.rounds import Variant, better, take_turns
 from bnrepro.errors import BadInput
 from bnrepro.models import Inception, written_out
 from bnrepro.norm import BatchNorm
@@ -43,7 +43,7 @@ def test_speeds_are_units_a_second_and_thread() -> None:
 def test_a_peer_has_the_better_of_its_threads() -> None:
     measured = pd.DataFrame({"a": [1.0, 2.0], "a, two threads": [3.0, 4.0], "b": [5.0, 5.0], "b, two threads": [1, 1]})
     variants = [Variant(name, lambda: None, 1, threads=2 if "two" in name else 1) for name in measured]
-    chosen, speeds = best_threads(variants, measured)
+    chosen, speeds = better(variants, measured)
     assert {variant.name: variant.threads for variant in chosen} == {
         **{"a": 2, "a, one thread": 1},
         **{"b": 1, "b, two threads": 2},

@@ -58,7 +58,9 @@ def bench(parts: list[str], images: str | None, target: Path) -> int:
             print(f"measuring {part}", flush=True)
             made_by = provenance(torch.device(device), "", 0)
             table = MEASURES[part](pictures, device).assign(device=made_by["device"])
-            results.add_bench(target, part, table, made_by)
+            if device == "cuda":  # beside what a CPU measured
+                table["case"] = "GPU: " + table["case"]
+            results.add_bench(target, part if device == "cpu" else f"{part} on a GPU", table, made_by)
             shown = False
             print(table[["case", "variant", "unit", "median", "low", "high", "met"]].to_string(), flush=True)
     except BrokenExecutor:

@@ -43,9 +43,11 @@ def measure(images: str, device: str) -> pd.DataFrame:
         "width": {f"width {width:g}": inception.setting(images, device, f"model.width={width}") for width in WIDTHS},
         "mini-batch": {f"{size} images": inception.setting(images, device, f"batch_size={size}") for size in BATCHES},
     }
-    pieces = [_over("MNIST network over replicas", stacks, "model-steps/s and core")]
+    pieces = [_over("MNIST network over replicas", stacks, rows.a_second("model-steps", device))]
     pieces += [_products(device)]
-    pieces += [_over(f"Inception network over {by}", of, "images/s and core") for by, of in networks.items()]
+    pieces += [
+        _over(f"Inception network over {by}", of, rows.a_second("images", device)) for by, of in networks.items()
+    ]
     pieces += [_over_images(inception.setting(images, device), device), _over_processes(device)]
     return pd.concat(pieces, ignore_index=True)
 
@@ -60,7 +62,9 @@ def _products(device: str) -> pd.DataFrame:
         for count in REPLICAS
     ]
     measured = take_turns(variants, REPLICAS[-1] * CALLS, ROUNDS)
-    return rows.speeds("Its matrix products alone over replicas", variants, measured, "model-steps/s and core")
+    return rows.speeds(
+        "Its matrix products alone over replicas", variants, measured, rows.a_second("model-steps", device)
+    )
 
 
 def _stack(count: int, device: str) -> RunConfig:
@@ -107,7 +111,7 @@ def _over_images(config: RunConfig, device: str) -> pd.DataFrame:
         rows.value(case, f"{count:,} images", "MiB, computed", part.train.images.nbytes / MIB, config)
         for count, part in parts.items()
     ]
-    table = rows.speeds(case, variants, measured, "images/s and core")
+    table = rows.speeds(case, variants, measured, rows.a_second("images", device))
     return pd.concat([table, *held])
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,25 +13,26 @@ from torch.nn import functional
 from bnrepro import data
 from bnrepro.bench import peers, rows
 from bnrepro.bench.floors import convolutions
-from bnrepro.bench.rounds import Variant, best_threads, take_turns
+from bnrepro.bench.rounds import OTHERWISE, THREADS, WORKERS, Variant, better, take_turns
 from bnrepro.bench.same import change, in_double, require_as_large, require_near, require_same, require_same_loss
 from bnrepro.compose import load
 from bnrepro.config import RunConfig
 from bnrepro.data import Dataset
 from bnrepro.models import Inception
 from bnrepro.state import State, initial
-from bnrepro.train import advance
+from bnrepro.train import advance, allow_tf32
 
 STEPS = 10  # in a round
 CHECKED = 5  # steps, before anything is timed
 PEER, RESIDENT, FLOOR = "DataLoader image by image", "eager, images resident and not distorted", "convolutions alone"
+LAUNCHED = "ours, launched kernel by kernel"
 WHAT = "the Inception network's step"
 SINGLE = 0.03  # that a step may be apart from another way to compute it in single precision
 ROUNDED, AS_LARGE = 0.4, 0.1  # that steps in bfloat16 may be apart from the eager network's, and other in length,
 MINI_BATCHES = 16  # over so many added up: a step alone is half its size away, for the network magnifies rounding
 GOALS = {  # ours over each of these, at least
     "cpu": {"float32": {PEER: 1.4, FLOOR: 0.55}, "bfloat16": {PEER: 1.8, FLOOR: 0.55}},
-    "cuda": {"float32": {RESIDENT: 4.0}, "bfloat16": {RESIDENT: 4.0}},
+    "cuda": {"float32": {RESIDENT: 4.0}, "tf32": {RESIDENT: 4.0}, "bfloat16": {RESIDENT: 4.0}},
 }
 
 
@@ -45,7 +47,7 @@ def setting(images: str, device: str, *overrides: str) -> RunConfig:
 
 
 def measure(images: str, device: str) -> pd.DataFrame:
-    """Return the rows for both precisions."""
+    """Return the rows for each precision."""
     return pd.concat([_precision(images, device, precision) for precision in GOALS[device]], ignore_index=True)
 
 
@@ -61,9 +63,12 @@ def _precision(images: str, device: str, precision: str) -> pd.DataFrame:
         check(start(), start())
     check_as_timed(state, start, precision)
     variants = _variants(config, dataset, state)
-    variants, measured = best_threads(variants, take_turns(variants, STEPS * config.batch_size))
+    if device == "cuda":
+        launched = replace(start(), recorded=False)  # as it is on a CPU
+        variants.append(Variant(LAUNCHED, lambda: advance(launched), config.batch_size, 1, 1, precision))
+    variants, measured = better(variants, take_turns(variants, STEPS * config.batch_size), device)
     case = f"Inception network on {images}, {precision}"
-    table = rows.speeds(case, variants, measured, "images/s and core", peer=PEER, floor=FLOOR)
+    table = rows.speeds(case, variants, measured, rows.a_second("images", device), peer=PEER, floor=FLOOR)
     goals = [
         rows.goal(case, f"ours ÷ {name}", measured["ours"] / measured[name], least)
         for name, least in GOALS[device][precision].items()
@@ -72,13 +77,15 @@ def _precision(images: str, device: str, precision: str) -> pd.DataFrame:
 
 
 def _variants(config: RunConfig, dataset: Dataset, state: State) -> list[Variant]:
-    """Return ours and the peers, each with one thread and with two, and the floor."""
+    """Return ours and the peers, on a CPU each with one thread and with two, and the floor."""
     device, batch_size, precision = config.runtime.device, config.batch_size, config.runtime.precision
     images, labels = dataset.train.images, dataset.train.labels
     network = state.model
     assert isinstance(network, Inception)
 
-    def peer(threads: int, distorted: bool) -> Variant:
+    otherwise, threads = OTHERWISE[device][1], THREADS[device]
+
+    def peer(distorted: bool, other: bool) -> Variant:
         model = peers.EagerInception(deepcopy(network)).to(device)
         optimiser = torch.optim.SGD(
             model.parameters(), config.optim.initial, config.optim.momentum, weight_decay=config.optim.l2
@@ -86,18 +93,26 @@ def _variants(config: RunConfig, dataset: Dataset, state: State) -> list[Variant
         if distorted:
             transform = peers.augmentation(config.augment, images.shape[-1])
             files = peers.per_image(config.data, Path(config.data_root), dataset.train, transform)
-            source = peers.batches(files, batch_size, device)
+            source = peers.batches(files, batch_size, device, WORKERS[device] if other else 0)
         else:
             source = peers.permuted(dataset.train.inputs, labels, batch_size)
-        name = (PEER if distorted else RESIDENT) + (", two threads" if threads == 2 else "")
-        return Variant(name, peers.stepping(model, optimiser, source, precision), batch_size, threads, 1, precision)
+        name = (PEER if distorted else RESIDENT) + (f", {otherwise}" if other else "")
+        call = peers.stepping(model, optimiser, source, precision)
+        return Variant(name, call, batch_size, threads if other else 1, 1, precision)
 
     sample = state.sampler.next().images
-    floor = convolutions(deepcopy(network), sample, getattr(torch, precision))
+    allow_tf32(precision == "tf32")  # the floor is recorded now
+    floor = convolutions(deepcopy(network), sample, torch.bfloat16 if precision == "bfloat16" else torch.float32)
+    ours = Variant("ours", lambda: advance(state), batch_size, 1, 1, precision)
     return [
-        *(peer(threads, distorted) for distorted in (True, False) for threads in (1, 2)),
-        Variant("ours", lambda: advance(state), batch_size, 1, 1, precision),
-        Variant("ours, two threads", lambda: advance(state), batch_size, 2, 1, precision),
+        *(
+            peer(distorted, other)
+            for distorted in (True, False)
+            for other in (False, True)
+            if device == "cpu" or distorted or not other
+        ),
+        ours,
+        *([replace(ours, name=f"ours, {otherwise}", threads=threads)] if device == "cpu" else []),
         Variant("ours, mini-batches alone", state.sampler.next, batch_size, 1, 1, precision),
         Variant(FLOOR, floor, batch_size, 1, 1, precision),
     ]
@@ -120,7 +135,8 @@ def check_as_timed(timed: State, start: Callable[[], State], precision: str) -> 
     Raises:
         BadInput: it is another.
     """
-    rounds = precision == "bfloat16"
+    rounds = precision != "float32"
+    allow_tf32(precision == "tf32")  # to the eager network too
     steps = MINI_BATCHES if rounds else 1
     ours, reference = change((timed.model, lambda: advance(timed)), steps), change(_theirs(start(), precision), steps)
     require_near(WHAT, ours, reference, ROUNDED if rounds else SINGLE)

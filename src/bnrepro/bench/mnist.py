@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ from bnrepro import data
 from bnrepro.bench import peers, rows
 from bnrepro.bench.floors import matrix_products
 from bnrepro.bench.processes import in_processes
-from bnrepro.bench.rounds import Variant, best_threads, take_turns
+from bnrepro.bench.rounds import OTHERWISE, THREADS, WORKERS, Variant, better, take_turns
 from bnrepro.bench.same import Trained, change, in_double, require_near, require_same, require_same_loss
 from bnrepro.compose import load
 from bnrepro.config import BatchNormConfig, MLPConfig, RunConfig
@@ -23,7 +24,7 @@ from bnrepro.run import set_up_torch
 from bnrepro.state import State, initial
 from bnrepro.train import advance
 
-OURS, COMPILED = "ours", "ours, compiled"
+OURS, COMPILED, LAUNCHED = "ours", "ours, compiled", "ours, launched kernel by kernel"
 PER_IMAGE, TENSORS, RESIDENT = "DataLoader image by image", "DataLoader of tensors", "resident loop"
 AS_OURS = "DataLoader image by image, not normalised"  # as ours are; the tutorials' transforms take twice as long
 FLOOR = "matrix products alone"
@@ -55,17 +56,22 @@ def _network(network: str, device: str) -> pd.DataFrame:
     def start(of: RunConfig) -> State:
         return initial(of, dataset, torch.device(device))
 
-    check(start(config), start(slow))
+    def launched(of: RunConfig) -> State:
+        return replace(start(of), recorded=False)  # as it is on a CPU
+
+    check(start(config), launched(slow))
     timed = start(config)
-    require_near("the step written out", change(_trained(timed)), change(_trained(start(slow))), SINGLE)
+    require_near("the step written out", change(_trained(timed)), change(_trained(launched(slow))), SINGLE)
     variants = _variants(config, dataset, device, timed)
     case = f"MNIST network {'with' if network == 'mlp_bn' else 'without'} BN"
     compiling = pd.DataFrame(columns=rows.COLUMNS)
     if device == "cpu" and (compiled := _compiled(start(config), start(slow))):
         variants.append(compiled)
         compiling = rows.seconds(case, "compiling ours", in_processes(_seconds_to_compile, (config,)))
-    variants, measured = best_threads(variants, take_turns(variants, WORK))
-    table = rows.speeds(case, variants, measured, "model-steps/s and core", peer=PER_IMAGE, floor=FLOOR)
+    if device == "cuda":
+        variants.append(_stack(LAUNCHED, launched(config)))
+    variants, measured = better(variants, take_turns(variants, WORK), device)
+    table = rows.speeds(case, variants, measured, rows.a_second("model-steps", device), peer=PER_IMAGE, floor=FLOOR)
     goals = [
         rows.goal(case, f"{OURS} ÷ {name}", measured[OURS] / measured[name], least)
         for name, least in GOALS[device].items()
@@ -132,28 +138,30 @@ def _variants(config: RunConfig, dataset: Dataset, device: str, timed: State) ->
     images, labels = dataset.train.inputs, dataset.train.labels
     batch_size, replicas = config.batch_size, len(config.replicas)
 
-    def per_image(transform: peers.Transform) -> Iterator[peers.Batch]:
+    def per_image(transform: peers.Transform, workers: int) -> Iterator[peers.Batch]:
         files = peers.per_image(config.data, Path(config.data_root), dataset.train, transform)
-        return peers.batches(files, batch_size, device)
+        return peers.batches(files, batch_size, device, workers)
 
     in_memory = TensorDataset(images.cpu().view(-1, 1, 28, 28), labels.cpu())
-    sources: dict[str, Callable[[], Iterator[peers.Batch]]] = {
-        PER_IMAGE: lambda: per_image(peers.MNIST_TRANSFORM),
-        AS_OURS: lambda: per_image(transforms.ToTensor()),
-        TENSORS: lambda: peers.batches(in_memory, batch_size, device),
-        RESIDENT: lambda: peers.permuted(images, labels, batch_size),
+    sources: dict[str, Callable[[int], Iterator[peers.Batch]]] = {
+        PER_IMAGE: lambda workers: per_image(peers.MNIST_TRANSFORM, workers),
+        AS_OURS: lambda workers: per_image(transforms.ToTensor(), workers),
+        TENSORS: lambda workers: peers.batches(in_memory, batch_size, device, workers),
+        RESIDENT: lambda _: peers.permuted(images, labels, batch_size),
     }
 
-    def peer(source: Callable[[], Iterator[peers.Batch]]) -> Callable[[], object]:
+    def peer(source: Callable[[int], Iterator[peers.Batch]], workers: int = 0) -> Callable[[], object]:
         model = peers.mlp(widths, isinstance(config.norm, BatchNormConfig)).to(device)
-        return peers.stepping(model, torch.optim.SGD(model.parameters(), config.optim.lr), source())
+        return peers.stepping(model, torch.optim.SGD(model.parameters(), config.optim.lr), source(workers))
 
     by_autograd = initial(setting(config.network, device, "runtime.step=autograd"), dataset, torch.device(device))
     ours = {"ours by autograd": by_autograd, OURS: timed}
+    threads, otherwise = THREADS[device], OTHERWISE[device][1]
+    more = sources if device == "cpu" else {name: sources[name] for name in (PER_IMAGE, AS_OURS, TENSORS)}
     return [
         *(Variant(name, peer(source), 1) for name, source in sources.items()),
-        *(Variant(f"{name}, two threads", peer(source), 1, threads=2) for name, source in sources.items()),
+        *(Variant(f"{name}, {otherwise}", peer(source, WORKERS[device]), 1, threads) for name, source in more.items()),
         *(_stack(name, state) for name, state in ours.items()),
-        _stack(f"{OURS}, two threads", timed, threads=2),
+        *([_stack(f"{OURS}, {otherwise}", timed, threads)] if device == "cpu" else []),
         Variant(FLOOR, matrix_products(widths, batch_size, replicas, device), replicas, replicas=replicas),
     ]

@@ -75,12 +75,19 @@ def augmentation(config: AugmentConfig, side: int) -> Transform:
     return composed
 
 
-def batches(dataset: Dataset[Any], batch_size: int, device: str) -> Iterator[Batch]:
-    """Go through a shuffled DataLoader again and again."""
-    loader = DataLoader(dataset, batch_size, shuffle=True, drop_last=True)
+def batches(dataset: Dataset[Any], batch_size: int, device: str, workers: int = 0) -> Iterator[Batch]:
+    """Go through a shuffled DataLoader, which has so many worker processes, again and again."""
+    loader = DataLoader(
+        *(dataset, batch_size),
+        shuffle=True,
+        num_workers=workers,
+        drop_last=True,
+        pin_memory=device == "cuda",
+        persistent_workers=workers > 0,
+    )
     while True:
         for images, labels in loader:
-            yield images.to(device), labels.to(device)
+            yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
 
 def permuted(images: Tensor, labels: Tensor, batch_size: int) -> Iterator[Batch]:

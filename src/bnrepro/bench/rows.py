@@ -34,6 +34,11 @@ def speeds(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def a_second(units: str, device: str) -> str:
+    """Name the speed: on a CPU that of a core, the others idle."""
+    return f"{units}/s and core" if device == "cpu" else f"{units}/s"
+
+
 def goal(case: str, words: str, ratios: pd.Series, at_least: float) -> pd.DataFrame:
     """Return the row of a goal: ``ratios``, one a round, whose median should be ``at_least`` so much."""
     row = _row(case, words, "ratio", ratios) | {"goal": f">= {at_least:g}"}

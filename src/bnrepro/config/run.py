@@ -62,8 +62,9 @@ class RuntimeConfig:
     ``step``: the forward and backward pass by ``autograd``, or ``written_out``, which the network of Sec. 4.1 has for
     gradient descent without momentum, L2 and decay, in one process; ``auto``: the latter where it is to be had.
     Several processes take autograd's. ``precision``: of
-    autograd's training steps, float32 or bfloat16, where parameters, moments and losses stay float32; evaluation is
-    float32. ``processes``: that train together, each with its share of the mini-batch; torchrun starts them.
+    autograd's training steps, float32, bfloat16, where parameters, moments and losses stay float32, or tf32, where an
+    NVIDIA GPU rounds what it multiplies; evaluation is float32. ``processes``: that train together, each with its
+    share of the mini-batch; torchrun starts them.
     """
 
     device: str = MISSING
@@ -76,9 +77,9 @@ class RuntimeConfig:
 
     def __post_init__(self) -> None:
         require(self.device in ("auto", "cpu", "cuda"), "runtime.device", self.device, "auto, cpu or cuda")
-        steps, precisions = ("auto", "written_out", "autograd"), ("float32", "bfloat16")
+        steps, precisions = ("auto", "written_out", "autograd"), ("float32", "tf32", "bfloat16")
         require(self.step in steps, "runtime.step", self.step, "auto, written_out or autograd")
-        require(self.precision in precisions, "runtime.precision", self.precision, "float32 or bfloat16")
+        require(self.precision in precisions, "runtime.precision", self.precision, "float32, tf32 or bfloat16")
         require(1 <= self.threads <= 1024, "runtime.threads", self.threads, "from 1 to 1024")
         require(1 <= self.processes <= 2**16, "runtime.processes", self.processes, "from 1 to 65536")
         key = "runtime.checkpoint_every"

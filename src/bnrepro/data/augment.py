@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from bnrepro.config import AugmentConfig
-from bnrepro.seeding import AUGMENTATION, generator, uniform
+from bnrepro.seeding import AUGMENTATION, generator, onto, uniform
 
 STRONGEST = 0.4  # change of brightness, contrast and saturation at strength 1
 LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in brightness (ITU-R BT.601)
@@ -42,15 +42,15 @@ class Augment:
         elif config.crop or config.pad:
             x = self._crop(x, config.crop or x.shape[-1], config.pad)
         if config.flip:
-            mirrored = uniform(self.generator, (len(x),)) < 0.5
-            x = torch.where(mirrored.to(x.device).view(-1, 1, 1, 1), x.flip(-1), x)
+            mirrored = onto(x.device, uniform(self.generator, (len(x),)) < 0.5)
+            x = torch.where(mirrored.view(-1, 1, 1, 1), x.flip(-1), x)
         x = as_input(x)
         return self._distort(x, config.photometric * STRONGEST) if config.photometric else x
 
     def _crop(self, x: Tensor, side: int, pad: int) -> Tensor:
         padded = torch.nn.functional.pad(x, (pad, pad, pad, pad))
         room = torch.tensor([padded.shape[-2] - side + 1, padded.shape[-1] - side + 1])
-        corner = (uniform(self.generator, (len(x), 2)) * room).long().to(x.device)  # (B, 2), each place as likely
+        corner = onto(x.device, (uniform(self.generator, (len(x), 2)) * room).long())  # (B, 2), each place as likely
         along = torch.arange(side, device=x.device)
         rows, columns = corner[:, :1] + along, corner[:, 1:] + along  # (B, side)
         which = torch.arange(len(x), device=x.device).view(-1, 1, 1)
@@ -59,7 +59,7 @@ class Augment:
     def _distort(self, x: Tensor, most: float) -> Tensor:
         """Change brightness, contrast and saturation by factors from 1 - ``most`` to 1 + ``most``, in this order."""
         factors = 1 + most * (2 * uniform(self.generator, (3, len(x)), batch=1) - 1)
-        brightness, contrast, saturation = factors.clamp(min=0).to(x.device).view(3, -1, 1, 1, 1)
+        brightness, contrast, saturation = onto(x.device, factors.clamp(min=0)).view(3, -1, 1, 1, 1)
         x = (x * brightness).clamp(0, 1)
         mean = self._grey(x).mean(dim=(2, 3), keepdim=True)
         x = torch.lerp(mean.expand_as(x), x, contrast).clamp(0, 1)
@@ -69,5 +69,5 @@ class Augment:
     def _grey(x: Tensor) -> Tensor:
         if x.shape[1] != 3:
             return x.mean(dim=1, keepdim=True)
-        weights = torch.tensor(LUMA, dtype=x.dtype, device=x.device).view(1, 3, 1, 1)
+        weights = onto(x.device, torch.tensor(LUMA, dtype=x.dtype)).view(1, 3, 1, 1)
         return (x * weights).sum(dim=1, keepdim=True)

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from bnrepro.norm import Norm
 from bnrepro.norm.transform import widened
-from bnrepro.seeding import DROPOUT, WEIGHTS, generator, uniform
+from bnrepro.seeding import DROPOUT, WEIGHTS, generator, onto, uniform
 
 NONLINEARITIES = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
 INITS = {  # standard deviation of a weight with n inputs
@@ -135,6 +135,8 @@ class _LocalResponse(torch.autograd.Function):
 class Dropout(nn.Module):
     """Dropout (Srivastava et al. 2014) with a stream of its own, so that a resumed run drops what it would have."""
 
+    recorded: Tensor
+
     def __init__(self, p: float, seed: int) -> None:
         super().__init__()
         self.p = p
@@ -144,8 +146,18 @@ class Dropout(nn.Module):
         """In training set a share p of (B, C) to 0 and scale the others by 1/(1-p)."""
         if not self.training or self.p == 0:
             return u
-        kept = uniform(self.generator, tuple(u.shape)) >= self.p
-        return u * kept.to(u.device) / (1 - self.p)
+        if u.is_cuda and torch.cuda.is_current_stream_capturing():
+            self.recorded = kept = torch.empty(u.shape, dtype=torch.bool, device=u.device)
+        else:
+            kept = self._draw(u.shape, u.device)
+        return u * kept / (1 - self.p)
+
+    def draw_recorded(self) -> None:
+        """Draw what the CUDA graph that is recorded (graph.py) keeps when it is replayed next."""
+        self.recorded.copy_(self._draw(self.recorded.shape, self.recorded.device))
+
+    def _draw(self, shape: torch.Size, device: torch.device) -> Tensor:
+        return onto(device, uniform(self.generator, tuple(shape)) >= self.p)
 
     def get_extra_state(self) -> Tensor:
         """Return the stream's state, for the checkpoint."""
