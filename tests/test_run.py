@@ -155,6 +155,11 @@ def test_cuda_is_refused_where_there_is_none(small: Make) -> None:
         run(replace(config, runtime=replace(config.runtime, device="cuda")))
 
 
+def test_tf32_is_refused_where_there_is_no_gpu(small: Make) -> None:
+    with pytest.raises(BadInput, match=r"runtime\.precision is tf32: only NVIDIA's GPUs have it"):
+        run(small("runtime.device=cpu", "runtime.precision=tf32"))
+
+
 def test_metrics_are_tidy(small: Make) -> None:
     table = run(small()).read_metrics()
     assert list(table) == ["run", "seed", "lr", "step", "split", "layer", "unit", "metric", "value"]

@@ -1,6 +1,8 @@
 """A step as one CUDA graph: its hundreds of kernels are launched at once, not one by one by the CPU."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -10,6 +12,7 @@ from bnrepro.models import Network
 from bnrepro.models.units import Dropout
 
 WARM_UP = 3  # steps before the recording, in which the libraries choose their kernels and take their memory
+ALLOWED = {"rtol": 1e-3, "atol": 1e-6}  # between the recording and the step: the learning rate is in single precision
 
 
 class StepGraph:
@@ -17,14 +20,16 @@ class StepGraph:
 
     What differs from step to step comes in from outside, by being copied to where the recording reads it: the
     mini-batch, the learning rate, and which activations dropout keeps. Parameters, moving averages and momenta are
-    changed in place; those that the warm-up has changed are put back. So a graph holds until one of these tensors is
-    another one.
+    changed in place, so a graph holds until one of these tensors is another one.
 
     Args:
         model: what is trained.
         optimiser: of it, with one learning rate for all groups.
         step: does a step with a mini-batch and returns the losses (R,); it may not wait for the GPU.
-        batch: a mini-batch, of which only the shape matters.
+        batch: a mini-batch.
+
+    Raises:
+        RuntimeError: the step cannot be recorded, or its replay is another step.
     """
 
     def __init__(
@@ -32,36 +37,35 @@ class StepGraph:
     ) -> None:
         self.optimiser = optimiser
         self.batch = Examples(batch.images.clone(), batch.labels.clone())
-        rates = [group["lr"] for group in optimiser.param_groups]
-        self.lr = batch.images.new_full((), rates[0])
         self.dropouts = [module for module in model.modules() if isinstance(module, Dropout) and module.p > 0]
         self.graph = torch.cuda.CUDAGraph()
+        rates = [group["lr"] for group in optimiser.param_groups]
+        self.lr = batch.images.new_full((), rates[0])
+        before = Moment.of(model, optimiser)
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         try:
             self._set_rates([self.lr] * len(rates))
             with torch.cuda.stream(stream):
-                self._warm_up(model, step)
+                for _ in range(WARM_UP):
+                    losses = step(self.batch)
+                    after = Moment.of(model, optimiser)
+                    before.put_back(model, optimiser)
             torch.cuda.current_stream().wait_stream(stream)
             with torch.cuda.graph(self.graph, stream=stream):
                 self.losses = step(self.batch)
         finally:
             self._set_rates(rates)
+            before.put_back(model, optimiser)
+        replayed = self.replay(batch)
+        same = torch.allclose(replayed, losses, **ALLOWED, equal_nan=True) and after.is_near(
+            Moment.of(model, optimiser)
+        )
+        before.put_back(model, optimiser)
+        if not same:
+            raise RuntimeError("its replay does something else")
 
-    def _warm_up(self, model: Network, step: Callable[[Examples], Tensor]) -> None:
-        before = {name: value.clone() for name, value in model.state_dict().items()}
-        momenta = {p: self.optimiser.state[p]["momentum_buffer"].clone() for p in self._with_momentum()}
-        for _ in range(WARM_UP):
-            step(self.batch)
-        model.load_state_dict(before)
-        for p in self._with_momentum():  # the first step's momentum is the gradient: as if it had been 0 before
-            now = self.optimiser.state[p]["momentum_buffer"]
-            now.copy_(momenta[p]) if p in momenta else now.zero_()
-
-    def _with_momentum(self) -> list[Tensor]:
-        return [p for p, kept in self.optimiser.state.items() if kept.get("momentum_buffer") is not None]
-
-    def _set_rates(self, rates: list[Tensor] | list[float]) -> None:
+    def _set_rates(self, rates: list[Any]) -> None:
         for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
             group["lr"] = rate
 
@@ -74,3 +78,48 @@ class StepGraph:
             dropout.draw_recorded()
         self.graph.replay()
         return self.losses.clone()
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All that a step changes, as it was at one moment: the model, its streams of random numbers, the momenta."""
+
+    model: dict[str, Tensor]
+    momenta: dict[int, Tensor]
+
+    @classmethod
+    def of(cls, model: Network, optimiser: torch.optim.Optimizer) -> Self:
+        """Return copies."""
+        momenta = {place: buffer.clone() for place, buffer in _momenta(optimiser).items()}
+        return cls({name: value.clone() for name, value in model.state_dict().items()}, momenta)
+
+    def put_back(self, model: Network, optimiser: torch.optim.Optimizer) -> None:
+        """Write them where they were; a momentum that was not there is 0, so that the next one is the gradient."""
+        model.load_state_dict(self.model)
+        for place, buffer in _momenta(optimiser).items():
+            buffer.copy_(self.momenta.get(place, torch.zeros_like(buffer)))
+
+    def is_near(self, other: Self) -> bool:
+        """Say whether another moment is this one, up to rounding."""
+        pairs = [(value, other.model[name]) for name, value in self.model.items()]
+        pairs += [(buffer, other.momenta[place]) for place, buffer in self.momenta.items()]
+        return all(torch.allclose(mine, theirs, **ALLOWED, equal_nan=True) for mine, theirs in pairs)
+
+
+def _momenta(optimiser: torch.optim.Optimizer) -> dict[int, Tensor]:
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    found = {place: optimiser.state[p].get("momentum_buffer") for place, p in enumerate(parameters)}
+    return {place: buffer for place, buffer in found.items() if buffer is not None}
+
+
+def recorded(
+    model: Network, optimiser: torch.optim.Optimizer, step: Callable[[Examples], Tensor], batch: Examples
+) -> StepGraph | None:
+    """Return the step recorded, and the same run as before; None, and a line, where that cannot be."""
+    try:
+        return StepGraph(model, optimiser, step, batch)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        print(f"no CUDA graph, each kernel is launched by itself: {str(error).splitlines()[0]}", flush=True)
+        return None

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bnrepro import distributed, optim
+from bnrepro import distributed, graph, optim
 from bnrepro.data import Examples
-from bnrepro.graph import StepGraph
 from bnrepro.norm import Normalisation
 from bnrepro.probes import Measurement, Probe
 from bnrepro.state import State
@@ -57,13 +56,11 @@ def advance(state: State, gradients: bool = True) -> None:
     A replica that diverges is marked with the step and leaves the others alone.
     """
     batch = state.sampler.next()
-    if state.recorded and not (gradients and state.written_out):  # autograd always leaves the gradients
-        if state.graph is None:
-            step = partial(_step, state, gradients=False)
-            state.graph = StepGraph(state.model, state.optimiser, step, batch)
-        state.loss = state.graph.replay(batch)
-    else:
-        state.loss = _step(state, batch, gradients)
+    wanted = gradients and state.written_out is not None  # autograd leaves them anyway
+    if state.recorded and not state.graph and not wanted:
+        state.graph = graph.recorded(state.model, state.optimiser, partial(_step, state, gradients=False), batch)
+        state.recorded = state.graph is not None
+    state.loss = state.graph.replay(batch) if state.graph and not wanted else _step(state, batch, gradients)
     if state.schedule:
         state.schedule.step()
     state.step += 1
