@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bnrepro.compose import choices, cores, grid
+from bnrepro.compose import choices, grid
 from bnrepro.errors import BadInput
+from bnrepro.machine import cores
 from bnrepro.record import Record
 from bnrepro.run import run
 from conftest import load

@@ -11,12 +11,13 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "bnrepro"
 
 # A module may import from the rooms above its own line, never from those below.
 FLOORS = [
-    ["errors", "files", "lock", "paper", "mnist_files", "stopping", "door", "distributed"],
+    ["errors", "files", "lock", "machine", "paper", "mnist_files", "stopping", "door", "distributed"],
     ["config"],
     ["compose", "seeding", "stability", "record"],
     ["curves"],
     ["data", "norm"],
     ["models", "optim", "evaluate"],
+    ["graph"],
     ["state"],
     ["probes"],
     ["checkpoint", "metrics", "predictions", "progress", "provenance", "events", "train"],
@@ -37,6 +38,7 @@ TORCH_FREE = [
     "errors",
     "files",
     "lock",
+    "machine",
     "door",
     "paper",
     "mnist_files",

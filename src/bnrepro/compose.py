@@ -21,6 +21,7 @@ from yaml import YAMLError
 from bnrepro import config as schema
 from bnrepro.config import RunConfig, identity
 from bnrepro.errors import BadInput
+from bnrepro.machine import cores
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 MOST = 10_000  # values of a key in a sweep, and jobs of one
@@ -53,11 +54,6 @@ _store.store(group="schema/study", name="whitening_cost", node=schema.WhiteningC
 _store.store(group="schema/study", name="population", node=schema.PopulationConfig)
 _store.store(group="schema", name="probes", node=schema.ProbesConfig)
 _store.store(group="schema", name="runtime", node=schema.RuntimeConfig)
-
-
-def cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 OmegaConf.register_new_resolver("jobs", lambda threads: max(1, cores() // threads))  # of configs/hydra/launcher/local

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from bnrepro.machine import cpu_name
+
 SOURCE = Path(__file__).resolve().parents[2]
 CODE = ["src", "configs", "scripts", "pyproject.toml", "constraints.txt"]
 PACKAGES = ["torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pandas", "scikit-learn"]
@@ -39,13 +41,3 @@ def provenance(device: torch.device, data_sha256: str, classes: int) -> dict[str
         "data_sha256": data_sha256,
         "classes": classes,
     }
-
-
-def cpu_name() -> str:
-    """Return the processor's name as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from bnrepro import at_hand, door, results
 from bnrepro.at_hand import Banner
-from bnrepro.compose import cores
 from bnrepro.errors import BadInput
 from bnrepro.jobs import Job, announce, ended_with, list_runs, plan, run_all
+from bnrepro.machine import cores
 
 ON_DIGITS = ["theory", "fig1_calibrate", "fig1_tuned", "fig1", "higher_lr", "initial_scale"]
 WHOLE = [*ON_DIGITS, "fig2_base_rate", "fig2_samples", "fig2"]

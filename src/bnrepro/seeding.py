@@ -29,4 +29,4 @@ def uniform(stream: torch.Generator, shape: tuple[int, ...], batch: int = 0) -> 
 
 def onto(device: torch.device, drawn: Tensor) -> Tensor:
     """Copy numbers that were drawn on the CPU to ``device``, without waiting for what it is still doing."""
-    return drawn.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else drawn
+    return drawn.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else drawn.to(device)

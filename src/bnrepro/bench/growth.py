@@ -18,10 +18,11 @@ from bnrepro.bench import inception, memory, mnist, rows
 from bnrepro.bench.floors import matrix_products
 from bnrepro.bench.processes import in_processes
 from bnrepro.bench.rounds import Variant, take_turns
-from bnrepro.compose import cores, load
+from bnrepro.compose import load
 from bnrepro.config import MLPConfig, RunConfig
 from bnrepro.data import Dataset
 from bnrepro.dry_run import cost_of
+from bnrepro.machine import cores
 from bnrepro.run import set_up_torch
 from bnrepro.state import initial
 from bnrepro.train import advance

@@ -11,8 +11,9 @@ from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from bnrepro.compose import CONFIGS, choices, cores, explain, grid, load, whole
+from bnrepro.compose import CONFIGS, choices, explain, grid, load, whole
 from bnrepro.errors import BadInput
+from bnrepro.machine import cores
 
 WRONG = (HydraException, OmegaConfBaseException, BadInput, YAMLError, ValueError)  # ValueError: group=null
 SWEEPS = ("-m", "--multirun")

@@ -15,6 +15,7 @@ from bnrepro.errors import BadInput
 from bnrepro.files import cannot_write
 
 MOST_PIXELS = 100_000_000  # of one image before it is scaled: above it is taken for an attack, not decoded
+SMALL = 64  # pixels of a side up to which threads only wait for Python's lock: two are slower than one
 AT_ONCE = 16  # images that a thread takes: handing them out one by one takes longer than decoding small ones
 Image = NDArray[np.uint8]
 Mapped = np.memmap[Any, np.dtype[np.uint8]]
@@ -28,14 +29,14 @@ def decode(split: Split, path: Path, size: int, damaged: str, threads: int) -> N
         path: of the .npy file; it is written image by image, and may be larger than memory.
         size: side in pixels; the shorter side is scaled to it and the centre cut out. 0: as they are.
         damaged: stop at an image that does not decode, or skip it and say so.
-        threads: how many decode at once.
+        threads: how many decode at once; small images are decoded by one.
 
     Raises:
         BadInput: an image does not decode (with ``stop``), sizes are mixed where ``size`` is 0, or the disk is full.
     """
     side = size or _side_of(split, damaged)
     images = _mapped(path, (len(split.paths), 3, side, side))
-    good = _decode_all(split, images, bool(size), damaged, threads)
+    good = _decode_all(split, images, bool(size), damaged, threads if side > SMALL else 1)
     images.flush()
     labels = np.asarray(split.labels, dtype=np.int64)
     if lost := set(split.labels) - set(labels[good].tolist()):

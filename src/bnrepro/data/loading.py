@@ -1,7 +1,6 @@
 """The door of the data: choose the source, encode the pixels, set the held-out part aside."""
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from bnrepro.data.augment import centre
 from bnrepro.data.cache import cached
 from bnrepro.data.dataset import Dataset, Examples
 from bnrepro.errors import BadInput
+from bnrepro.machine import cores
 
 HELD_OUT_SEED = 20150213  # fixed, so that every network and seed is judged on the same held-out examples
 Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -95,7 +95,7 @@ def _source(config: DataConfig, root: Path) -> Source:
         case DigitsConfig():
             return _in_memory(*digits.read(), 10)
         case ShapesConfig():
-            drawn = [shapes.draw(n, [config.seed, i]) for i, n in enumerate((config.train_images, config.test_images))]
+            drawn = [shapes.draw(n, (config.seed, i)) for i, n in enumerate((config.train_images, config.test_images))]
             return _in_memory(drawn[0], drawn[1], len(shapes.CLASSES))
         case TorchvisionConfig():
             return _in_memory(*cifar.read(config, root), 100 if config.name == "cifar100" else 10)
@@ -123,7 +123,7 @@ def _tree(config: ImageFolderConfig, root: Path) -> Source:
         sides = set()
         for name, split in (("train", found.train), ("test", found.test)):
             path = aside / f"{name}.images.npy"
-            labels = decoding.decode(split, path, config.size, config.damaged, threads=os.cpu_count() or 1)
+            labels = decoding.decode(split, path, config.size, config.damaged, cores())
             np.save(aside / f"{name}.labels.npy", labels, allow_pickle=False)
             sides.add(np.load(path, mmap_mode="r").shape[1:])
         if len(sides) > 1:

@@ -4,6 +4,8 @@ Hard enough that colour and position alone say nothing: shape, background, angle
 image, a second, smaller shape of another class stands in the way, and noise lies over all.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,8 @@ _GRID = (np.indices((SIDE, SIDE)).astype(np.float64) - (SIDE - 1) / 2)[::-1]  # 
 _SOFT = 0.7  # pixels over which an edge fades
 
 
-def draw(count: int, seed: list[int]) -> tuple[Images, NDArray[np.int64]]:
+@lru_cache(maxsize=2)  # a training and a test set, for the runs of a sweep: it takes seconds
+def draw(count: int, seed: tuple[int, ...]) -> tuple[Images, NDArray[np.int64]]:
     """Draw ``count`` images (N, 3, 32, 32) and their classes (N,), as many of each class as possible."""
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(count) % len(CLASSES)).astype(np.int64)
