@@ -84,7 +84,7 @@ def _check_network(config: RunConfig) -> None:
     known = sorted(path.stem for path in (CONFIGS / "network").glob("*.yaml"))
     if config.network not in known:
         raise BadInput(f"network is {config.network!r}; allowed: {', '.join(known)}")
-    named = str(_composed((f"network={config.network}",)).norm.name)
+    named = str(_composed(_chosen(config)).norm.name)
     if config.norm.name != named:
         raise BadInput(
             f"norm is {config.norm.name}, but network={config.network} has norm={named}; "
@@ -180,22 +180,25 @@ def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
 
 def _what_differs(config: RunConfig) -> list[str]:
     """List the settings that differ from those of the experiment, network and scale as they stand in configs/."""
-    chosen = [f"network={config.network}"]
-    if config.experiment in experiments():
-        chosen.append(f"experiment={config.experiment}")
+    chosen = _chosen(config)
     differing = ["study.name"] if config.study.name != "training" else []
     known = (CONFIGS / "data" / f"{config.data.name}.yaml").exists()
-    if known and _composed(tuple(chosen)).data.name != config.data.name:  # neither a scale nor a study chooses data
+    if known and _composed(chosen).data.name != config.data.name:
         differing.append("data.name")
-        chosen.append(f"data={config.data.name}")
-    chosen += [f"scale={config.scale}", f"study={config.study.name}"]
-    ours, theirs = identity(config), _as_it_stands(tuple(chosen))
+        chosen = (*chosen, f"data={config.data.name}")
+    ours, theirs = identity(config), _as_it_stands(chosen)
     said = {"experiment", *differing}
     differing += [key for key in ours if key not in said and ours[key] != theirs.get(key)]
     short = {key: key.removesuffix(".name").rpartition(".")[2] for key in ours}
     taken = Counter(short.values())
     words = {key: word if taken[word] == 1 else key for key, word in short.items()}
     return [f"{words[key]}={_word(ours[key])}" for key in differing if key != "runtime.device"]
+
+
+def _chosen(config: RunConfig) -> tuple[str, ...]:
+    """Return the choices from configs/ that ``config`` was made of, but for its data."""
+    experiment = [f"experiment={config.experiment}"] if config.experiment in experiments() else []
+    return (f"network={config.network}", *experiment, f"scale={config.scale}", f"study={config.study.name}")
 
 
 @cache
