@@ -21,17 +21,17 @@ def test_code_that_differs_from_its_commit_is_dirty(tmp_path: Path, monkeypatch:
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "code")
     monkeypatch.setattr(origin, "SOURCE", tmp_path)
-    clean = origin.provenance(torch.device("cpu"), "00", 10)
+    clean = origin.provenance(torch.device("cpu"), data_sha256="00", classes=10)
     assert clean["dirty"] is False
     assert len(clean["commit"]) == 40
     (tmp_path / "notes.txt").write_text("no code")
-    assert origin.provenance(torch.device("cpu"), "00", 10)["dirty"] is False
+    assert origin.provenance(torch.device("cpu"), data_sha256="00", classes=10)["dirty"] is False
     (tmp_path / "src/code.py").write_text("a = 2\n")
-    assert origin.provenance(torch.device("cpu"), "00", 10)["dirty"] is True
+    assert origin.provenance(torch.device("cpu"), data_sha256="00", classes=10)["dirty"] is True
 
 
 def test_without_a_repository_nothing_is_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(origin, "SOURCE", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    made = origin.provenance(torch.device("cpu"), "00", 10)
+    made = origin.provenance(torch.device("cpu"), data_sha256="00", classes=10)
     assert (made["commit"], made["dirty"]) == (None, None)

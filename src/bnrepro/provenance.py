@@ -26,8 +26,11 @@ def git(*arguments: str) -> str | None:
         return None
 
 
-def provenance(device: torch.device, data_sha256: str, classes: int) -> dict[str, Any]:
-    """Describe what makes the numbers; ``dirty``: whether code or configs differ from the commit."""
+def provenance(device: torch.device, **of_data: str | int) -> dict[str, Any]:
+    """Describe what makes the numbers; ``dirty``: whether code or configs differ from the commit.
+
+    ``of_data`` is what is to be known of the data, such as ``data_sha256``.
+    """
     changes = git("status", "--porcelain", "--", *CODE)
     return {
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -38,6 +41,5 @@ def provenance(device: torch.device, data_sha256: str, classes: int) -> dict[str
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
-        "data_sha256": data_sha256,
-        "classes": classes,
+        **of_data,
     }

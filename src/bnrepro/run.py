@@ -188,7 +188,7 @@ def _begin(
         begun = checkpoint.restore(record.checkpoint, config, state)
     _check_agreed(record, state, device)
     if first:
-        made_by = provenance(device, dataset.sha256, dataset.classes)
+        made_by = provenance(device, data_sha256=dataset.sha256, classes=dataset.classes)
         if begun:
             record.resume(state.step, made_by)
             record.write_metrics(begun.metrics)
@@ -227,7 +227,8 @@ def _end(
 def _measure(config: RunConfig, record: Record, dataset: Dataset | None, device: torch.device) -> None:
     """Do a study, of the images or of theory/: under a minute, so it has no checkpoint; interrupted, it starts anew."""
     began = time.monotonic()
-    record.begin(config, provenance(device, *((dataset.sha256, dataset.classes) if dataset else ("", 0))))
+    sha256, classes = (dataset.sha256, dataset.classes) if dataset else ("", 0)
+    record.begin(config, provenance(device, data_sha256=sha256, classes=classes))
     print(f"{record.name}: measuring", flush=True)
     try:
         if isinstance(config.study, SamplesConfig):

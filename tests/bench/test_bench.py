@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bnrepro import data, report, results
-from bnrepro.bench import command, floors, inception, memory, mnist, peers, profile, rows, same, whole
+from bnrepro.bench import command, floors, inception, memory, merging, mnist, peers, profile, rows, same, whole
 from bnrepro.bench.rounds import Variant, better, take_turns
 from bnrepro.errors import BadInput
 from bnrepro.models import Inception, written_out
+from bnrepro.models.units import Beside
 from bnrepro.norm import BatchNorm
 from bnrepro.report import bench_figures
 from bnrepro.state import State, initial
@@ -164,6 +165,30 @@ def test_nothing_is_timed_before_the_inception_gates(
     monkeypatch.setattr(inception, "take_turns", None)
     with pytest.raises(BadInput, match="something else"):
         inception._precision("shapes", "cpu", precision)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_convolutions_are_merged_to_the_same_numbers(wrong: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load(["network=bn_baseline", *SHAPES, "model.width=0.125", "batch_size=8"])
+    state = initial(config, data.load(config.data, Path(config.data_root), 0), CPU)
+    before = [p.detach().clone() for p in state.model.parameters()]
+    seen: list[Variant] = []
+    monkeypatch.setattr(
+        merging, "take_turns", lambda of, _: seen.extend(of) or pd.DataFrame({v.name: [1.0] for v in of})
+    )
+    if wrong:
+        for unit in (module for module in state.model.modules() if isinstance(module, BatchNorm)):
+            unit.weight.data.mul_(2)  # as the merged one does not
+        with pytest.raises(BadInput, match="nothing was timed"):
+            merging.measure("a case", state, "images/s")
+        return
+    merging.measure("a case", state, "images/s")
+    apart, merged, _ = (variant.call for variant in seen)
+    blocks = [module for module in state.model.modules() if isinstance(module, Beside)]
+    apart()
+    merged()
+    assert len(blocks) == 10
+    assert all(torch.equal(p, old) for p, old in zip(state.model.parameters(), before, strict=True))
 
 
 def test_the_mnist_peer_does_autograds_step() -> None:

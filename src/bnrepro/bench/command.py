@@ -23,6 +23,7 @@ MEASURES: dict[str, Callable[[str, str], pd.DataFrame]] = {
     "whole": whole.measure,
 }
 ON_MNIST = ("mnist", "profile", "growth", "whole")
+ON_IMAGES = ("inception", "profile", "growth", "whole")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +57,7 @@ def bench(parts: list[str], images: str | None, target: Path) -> int:
     try:
         for part in parts:
             print(f"measuring {part}", flush=True)
-            made_by = provenance(torch.device(device), "", 0)
+            made_by = provenance(torch.device(device))
             table = MEASURES[part](pictures, device).assign(device=made_by["device"])
             if device == "cuda":  # beside what a CPU measured
                 table["case"] = "GPU: " + table["case"]
@@ -89,8 +90,9 @@ def _at_the_door(parts: list[str], images: str | None, target: Path) -> str:
     if set(parts) & set(ON_MNIST):
         at_hand.handwritten("mnist")
     pictures, banner = at_hand.images(images, "cpu")
-    if banner:
-        banner.show()
-    config = inception.setting(pictures, "cpu")
-    data.load(config.data, Path(config.data_root), config.augment.crop)
+    if set(parts) & set(ON_IMAGES):
+        if banner:
+            banner.show()
+        config = inception.setting(pictures, "cpu")
+        data.load(config.data, Path(config.data_root), config.augment.crop)
     return pictures
