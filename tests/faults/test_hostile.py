@@ -78,6 +78,30 @@ def test_a_file_of_ones_own_calls_no_function(
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "\n".join(["a0: &a0 [0,0]", *(f"a{i}: &a{i} [*a{i - 1},*a{i - 1}]" for i in range(1, 40))]),
+            "than 10,000 values",
+        ),
+        ("a: &a [*a]", "than 10,000 values"),
+        (f"a: {'[' * 5000}{']' * 5000}", "nested too deeply"),
+    ],
+    ids=["a billion laughs", "of itself", "deep"],
+)
+def test_a_file_of_ones_own_that_never_ends_is_refused(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "evil.yaml").write_text(text)
+    monkeypatch.setattr("sys.argv", ["train.py", "--config-dir", str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main(lambda config: None)
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
 def test_an_image_bomb_is_named_and_not_decoded(small: Make, tmp_path: Path) -> None:
     for split in ("train", "test"):
         for name in ("a", "b"):

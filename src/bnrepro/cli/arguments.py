@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from bnrepro.compose import CONFIGS, choices, explain, grid, load, whole
+from bnrepro.compose import CONFIGS, MOST, choices, explain, grid, load, whole
 from bnrepro.errors import BadInput
 from bnrepro.machine import cores
 
@@ -77,20 +77,24 @@ def refuse_arguments(arguments: list[str]) -> None:
 
 
 def _refuse_targets(folder: Path) -> None:
-    """Refuse a person's own files of settings that name a function for Hydra to call."""
+    """Refuse a person's own files of settings that name a function for Hydra to call, or that never end."""
     for path in sorted(folder.rglob("*.y*ml")):
         try:
-            pending, seen = [yaml.safe_load(path.read_text(encoding="utf-8"))], set[int]()
+            pending = [yaml.safe_load(path.read_text(encoding="utf-8"))]
         except (YAMLError, ValueError):
             continue  # Hydra refuses it, if it is used
+        except RecursionError as error:
+            raise BadInput(f"{path} is nested too deeply; no settings are") from error
+        values = 0
         while pending:
             value = pending.pop()
-            if not isinstance(value, dict | list) or id(value) in seen:  # an alias may stand for a million
-                continue
-            seen.add(id(value))
+            values += 1
+            if values > MOST:  # an alias may stand for a million, or for itself
+                raise BadInput(f"{path} stands for more than {MOST:,} values; no settings do; take out its aliases")
             if isinstance(value, dict) and "_target_" in value:
                 raise BadInput(f"{path} names a _target_: settings call no functions; take it out")
-            pending += value.values() if isinstance(value, dict) else value
+            if isinstance(value, dict | list):
+                pending += value.values() if isinstance(value, dict) else value
 
 
 def check_jobs(arguments: list[str]) -> list[list[str]]:
