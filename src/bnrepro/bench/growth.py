@@ -44,11 +44,11 @@ def measure(images: str, device: str) -> pd.DataFrame:
         "width": {f"width {width:g}": inception.setting(images, device, f"model.width={width}") for width in WIDTHS},
         "mini-batch": {f"{size} images": inception.setting(images, device, f"batch_size={size}") for size in BATCHES},
     }
-    pieces = [_over("MNIST network over replicas", stacks, rows.a_second("model-steps", device))]
+    first = inception.setting(images, device, "model.width=0.125", "batch_size=8")  # no larger than any of them
+    unit = rows.a_second("images", device)
+    pieces = [_over("MNIST network over replicas", stacks, rows.a_second("model-steps", device), _stack(1, device))]
     pieces += [_products(device)]
-    pieces += [
-        _over(f"Inception network over {by}", of, rows.a_second("images", device)) for by, of in networks.items()
-    ]
+    pieces += [_over(f"Inception network over {by}", of, unit, first) for by, of in networks.items()]
     pieces += [_over_images(inception.setting(images, device), device), _over_processes(device)]
     return pd.concat(pieces, ignore_index=True)
 
@@ -84,18 +84,18 @@ def _training(name: str, config: RunConfig, dataset: Dataset) -> Variant:
     return Variant(name, lambda: advance(state, gradients=False), units, 1, replicas)
 
 
-def _over(case: str, configs: dict[str, RunConfig], unit: str) -> pd.DataFrame:
+def _over(case: str, configs: dict[str, RunConfig], unit: str, smallest: RunConfig) -> pd.DataFrame:
     dataset = _dataset(next(iter(configs.values())))
     variants = [_training(name, config, dataset) for name, config in configs.items()]
     measured = take_turns(variants, max(variant.units for variant in variants) * CALLS, ROUNDS)
     table = rows.speeds(case, variants, measured, unit)
-    return pd.concat([table, *(_memory(case, name, config, configs) for name, config in configs.items())])
+    return pd.concat([table, *(_memory(case, name, config, smallest) for name, config in configs.items())])
 
 
-def _memory(case: str, name: str, config: RunConfig, configs: dict[str, RunConfig]) -> pd.DataFrame:
+def _memory(case: str, name: str, config: RunConfig, smallest: RunConfig) -> pd.DataFrame:
     amounts: dict[str, float] = {"computed": cost_of(config).memory}
     if memory.can_be_measured(config.runtime.device):
-        amounts["measured"] = memory.peak(config, next(iter(configs.values())))
+        amounts["measured"] = memory.peak(config, smallest)
     of = [rows.value(case, name, f"MiB, {how}", amount / MIB, config) for how, amount in amounts.items()]
     return pd.concat(of)
 
