@@ -33,6 +33,7 @@ class InDouble(nn.Module):
 
 def in_double(state: State) -> State:
     """Turn ``state``, at its first step, into one that trains in double precision; return it."""
+    state.recorded = False  # a recording has its learning rate in single precision
     state.parallel = InDouble(state.model)
     state.loss = state.loss.double()
     if state.written_out:
