@@ -18,7 +18,7 @@ from bnrepro import distributed
 from bnrepro.config import RunConfig, identity
 from bnrepro.door import lacks_memory
 from bnrepro.errors import BadInput
-from bnrepro.files import cannot_read, read_bytes, write_bytes
+from bnrepro.files import cannot_read, put_aside, read_bytes, write_bytes
 from bnrepro.record import from_parquet, refuse_other, refuse_other_data
 from bnrepro.state import State
 
@@ -93,7 +93,7 @@ def restore(path: Path, config: RunConfig, state: State) -> Progress | None:
         if hashlib.sha256(content).digest() == stored[:DIGEST]:
             return _load(candidate, content, config, state)
         if distributed.rank() == 0:
-            aside = candidate.replace(candidate.with_name(f"{candidate.name}.damaged"))
+            aside = put_aside(candidate)
             print(f"{candidate} is damaged, its checksum is wrong: it is kept as {aside.name}", flush=True)
     if distributed.rank() == 0:
         print(f"{path.parent} has no whole checkpoint: the run starts anew", flush=True)

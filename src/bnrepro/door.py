@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bnrepro.errors import BadInput
+from bnrepro.files import IN_THE_WAY, NO_FOLDER
 from bnrepro.stopping import Stopped
 
 MEMORY = (
@@ -84,7 +85,7 @@ def tell(*lines: str) -> None:
 def unreachable(error: OSError) -> str:
     """Say which file or folder cannot be reached, and why."""
     place = error.filename2 or error.filename  # of two, it is the new name that is taken
-    advice = "move it away" if error.errno in (None, errno.EISDIR, errno.EEXIST) else "allow it"
+    advice = "move it away" if error.errno in (None, *IN_THE_WAY, *NO_FOLDER) else "allow it"
     return f"{place} cannot be reached ({error.strerror}); {advice}, or choose another place"
 
 
@@ -119,5 +120,7 @@ def lacking_memory() -> int:
 
 def lacks_memory(error: Exception) -> bool:
     """Say whether the host or the GPU had no memory left. torch has no one class for it."""
+    if isinstance(error, OSError):  # whose words may hold a file's name
+        return error.errno == errno.ENOMEM
     said = f"{type(error).__name__}: {error}".lower()
     return any(word in said for word in NO_MEMORY)

@@ -5,12 +5,15 @@ import hashlib
 import json
 import os
 import secrets
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
 from bnrepro.errors import BadInput
 
 SEAL = "seal"  # the key of the SHA-256 of all others
+IN_THE_WAY = (errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY)  # a folder is where a file goes
+NO_FOLDER = (errno.ENOTDIR, errno.ELOOP)  # what the path leads through
 
 
 def write_bytes(path: Path, content: bytes, before: Path | None = None) -> None:
@@ -45,8 +48,10 @@ def write_bytes(path: Path, content: bytes, before: Path | None = None) -> None:
 def cannot_write(path: Path, error: OSError, size: int = 0) -> str:
     """Say that ``path`` cannot be written, why, and what to do."""
     room = f", it takes {max(1, -(-size // 1024)):,} KiB" if size else ""
-    in_the_way = error.filename2 or error.filename if error.errno in (errno.EISDIR, errno.EEXIST) else None
+    in_the_way = error.filename2 or error.filename if error.errno in IN_THE_WAY else None
     todo = f"move {in_the_way} away" if in_the_way else "free space or allow writing there"
+    if error.errno in NO_FOLDER:
+        todo = "move what is no folder out of its path, or choose another"
     return (
         f"{path} cannot be written ({error.strerror or error}){room}; what was there is whole: {todo}, then give the "
         "same command again"
@@ -55,8 +60,14 @@ def cannot_write(path: Path, error: OSError, size: int = 0) -> str:
 
 def cannot_read(path: Path, error: OSError) -> str:
     """Say that ``path`` cannot be read, why, and what to do."""
-    todo = "move it away" if error.errno is None else "allow reading it"  # None: read_bytes has it, of no file
+    todo = "move it away" if error.errno in (None, *IN_THE_WAY, *NO_FOLDER) else "allow reading it"
     return f"{path} cannot be read ({error.strerror}); {todo}"
+
+
+def put_aside(path: Path) -> Path:
+    """Rename a damaged file, so that it is kept; return its new place, where nothing was before."""
+    names = (f"{path.name}.damaged{number or ''}" for number in count())
+    return path.replace(next(place for name in names if not os.path.lexists(place := path.with_name(name))))
 
 
 def remove_parts(folder: Path) -> None:

@@ -51,10 +51,11 @@ class StepGraph:
                     losses = step(self.batch)
                     after = Moment.of(model, optimiser)
                     before.put_back(model, optimiser)
-            torch.cuda.current_stream().wait_stream(stream)
             with torch.cuda.graph(self.graph, stream=stream):
                 self.losses = step(self.batch)
+            self.kept = [dropout.kept for dropout in self.dropouts]
         finally:
+            torch.cuda.current_stream().wait_stream(stream)
             self._set_rates(rates)
             before.put_back(model, optimiser)
         replayed = self.replay(batch)
@@ -74,8 +75,8 @@ class StepGraph:
         self.batch.images.copy_(batch.images)
         self.batch.labels.copy_(batch.labels)
         self.lr.fill_(self.optimiser.param_groups[0]["lr"])
-        for dropout in self.dropouts:
-            dropout.draw_recorded()
+        for dropout, kept in zip(self.dropouts, self.kept, strict=True):
+            dropout.draw_into(kept)
         self.graph.replay()
         return self.losses.clone()
 
@@ -97,7 +98,7 @@ class Moment:
         """Write them where they were; a momentum that was not there is 0, so that the next one is the gradient."""
         model.load_state_dict(self.model)
         for place, buffer in _momenta(optimiser).items():
-            buffer.copy_(self.momenta.get(place, torch.zeros_like(buffer)))
+            buffer.copy_(self.momenta[place]) if place in self.momenta else buffer.zero_()
 
     def is_near(self, other: Self) -> bool:
         """Say whether another moment is this one, up to rounding."""
@@ -118,8 +119,8 @@ def recorded(
     """Return the step recorded, and the same run as before; None, and a line, where that cannot be."""
     try:
         return StepGraph(model, optimiser, step, batch)
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        print(f"no CUDA graph, each kernel is launched by itself: {str(error).splitlines()[0]}", flush=True)
-        return None
+    except RuntimeError as error:  # for want of memory, too: a recording keeps what a launched step gives back
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+    torch.cuda.empty_cache()
+    print(f"no CUDA graph, each kernel is launched by itself: {reason}", flush=True)
+    return None

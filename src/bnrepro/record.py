@@ -25,7 +25,7 @@ import pandas as pd
 from bnrepro import lock
 from bnrepro.config import RunConfig, identity
 from bnrepro.errors import BadInput
-from bnrepro.files import cannot_read, read_bytes, read_json, sha256, write_bytes, write_json
+from bnrepro.files import cannot_read, put_aside, read_bytes, read_json, sha256, write_bytes, write_json
 
 FINAL = ("finished", "diverged")
 MADE_BY = ("commit", "dirty", "python", "versions", "device", "threads")  # of provenance: what may change in between
@@ -151,7 +151,7 @@ class Record:
             still = self.ended  # another process may have mended it
             damaged = [path for path in self._tables if path.exists() and not self._whole(path)] if still else []
             for path in damaged:
-                aside = path.replace(path.with_name(f"{path.name}.damaged"))
+                aside = put_aside(path)
                 self._status.unlink(missing_ok=True)
                 print(f"{path} is not what the run wrote: it is kept as {aside.name} and made anew", flush=True)
 

@@ -89,18 +89,11 @@ def test_a_damaged_table_of_a_finished_run_is_made_anew(
     ends_undisturbed(record, small, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "where", ["metrics.parquet.damaged", "checkpoint.pt.damaged", "status.json", "checkpoint.before.pt", ".lock"]
-)
+@pytest.mark.parametrize("where", ["status.json", "checkpoint.before.pt", ".lock"])
 def test_a_folder_in_a_files_place_is_to_be_moved_and_nothing_else_is(
     where: str, stopped: tuple[RunConfig, Record], capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, record = stopped
-    if where.startswith("metrics"):
-        run(config)
-        harm(record.metrics, flipped)
-    if where == "checkpoint.pt.damaged":
-        harm(record.checkpoint, flipped)
     place = record.folder / where
     place.unlink(missing_ok=True)
     place.mkdir()
@@ -108,6 +101,22 @@ def test_a_folder_in_a_files_place_is_to_be_moved_and_nothing_else_is(
     said = capsys.readouterr().err
     assert "(Is a directory)" in said
     assert f"move {place} away" in said or (said.startswith(f"error: {place} cannot") and "move it away" in said)
+
+
+def test_what_was_put_aside_before_stays(stopped: tuple[RunConfig, Record]) -> None:
+    config, record = stopped
+    (record.folder / "checkpoint.pt.damaged").write_bytes(b"of an earlier damage")
+    (record.folder / "metrics.parquet.damaged").mkdir()
+    (record.folder / "metrics.parquet.damaged1").symlink_to("nowhere")
+    harm(record.checkpoint, flipped)
+    found = record.checkpoint.read_bytes()
+    run(config)
+    harm(record.metrics, flipped)
+    run(config)
+    assert (record.folder / "checkpoint.pt.damaged").read_bytes() == b"of an earlier damage"
+    assert (record.folder / "checkpoint.pt.damaged1").read_bytes() == found
+    assert (record.folder / "metrics.parquet.damaged1").is_symlink()
+    assert (record.folder / "metrics.parquet.damaged2").is_file()
 
 
 def test_a_table_that_another_process_mends_meanwhile_is_left_alone(

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,23 +59,57 @@ def test_yaml_that_constructs_objects_is_refused(
     with pytest.raises(SystemExit) as stop:
         cli.main(lambda config: None)
     assert stop.value.code == 2
-    assert "could not determine a constructor" in capsys.readouterr().err
+    assert "cannot be read as settings: could not determine a constructor" in capsys.readouterr().err
     assert not (tmp_path / "executed").exists()
 
 
+CALLBACK = "x: {_target_: pathlib.Path.touch, self: executed}"
+
+
+def a_file(folder: Path) -> str:
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "experiment/evil.yaml").write_text(f"# @package hydra.callbacks\n{CALLBACK}\n")
+    return "names a _target_: settings call no functions"
+
+
+def one_behind_a_link(folder: Path) -> str:
+    folder.mkdir()
+    (folder / "experiment").symlink_to("../elsewhere")
+    (folder / "again").symlink_to(".")
+    (folder / "../elsewhere").mkdir()
+    (folder / "../elsewhere/evil.yaml").write_text(f"# @package hydra.callbacks\n{CALLBACK}\n")
+    return "names a _target_: settings call no functions"
+
+
+def one_that_only_hydra_reads(folder: Path) -> str:
+    a_file(folder)
+    with (folder / "experiment/evil.yaml").open("a") as file:
+        file.write("y: {when: 2001-99-99}\n")
+    return "evil.yaml cannot be read as settings: month must be in 1..12"
+
+
+def a_pipe(folder: Path) -> str:
+    (folder / "experiment").mkdir(parents=True)
+    os.mkfifo(folder / "experiment/evil.yaml")
+    return "(it is no regular file); move it away"
+
+
 @pytest.mark.parametrize("option", [["--config-dir", "own"], ["--config-dir=own"], ["-cd", "own"], ["--config-d=own"]])
+@pytest.mark.parametrize("make", [a_file, one_behind_a_link, one_that_only_hydra_reads, a_pipe])
 def test_a_file_of_ones_own_calls_no_function(
-    option: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    make: Callable[[Path], str],
+    option: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "own/experiment").mkdir(parents=True)
-    callback = "hydra: {callbacks: {x: {_target_: pathlib.Path.touch, self: executed}}}"
-    (tmp_path / "own/experiment/evil.yaml").write_text(f"# @package _global_\n{callback}\n")
+    said = make(tmp_path / "own")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["train.py", *option, "experiment=evil"])
     with pytest.raises(SystemExit) as stop:
         cli.main(lambda config: None)
     assert stop.value.code == 2
-    assert "evil.yaml names a _target_: settings call no functions" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
     assert not (tmp_path / "executed").exists()
 
 

@@ -1,6 +1,7 @@
 """Odd places: names with spaces and accents, no home, a clock that jumps, thousands of runs."""
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -8,11 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bnrepro import report_command, reproduce, results, sweep, sweep_page
+from bnrepro import door, report_command, reproduce, results, sweep, sweep_page
 from bnrepro.compose import load
 from bnrepro.errors import BadInput
 from bnrepro.record import Record
@@ -258,6 +260,29 @@ def test_a_name_that_is_no_utf_8_is_written_out(
     assert report_command.main(arguments) == 0
     assert "1 of 1 runs have ended" in capsys.readouterr().out
     assert Record(place / record.folder.name).name == rf"of \xff/{record.folder.name}"
+
+
+def test_what_is_no_folder_is_to_be_moved(small: Make, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    config = replace(small("network=mlp", "steps=2"), runs_root=str(tmp_path / "file"))
+    with pytest.raises(
+        BadInput, match=r"\(Not a directory\).*move what is no folder out of its path, or choose another"
+    ):
+        run(config)
+    assert (tmp_path / "file").is_file()
+
+
+def test_a_files_name_is_not_taken_for_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    place = "/tmp/out of memory/settings.yaml"
+
+    def reach() -> int:
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", place)
+
+    assert door.command(reach, "") == 2
+    assert (
+        capsys.readouterr().err
+        == f"error: {place} cannot be reached (Is a directory); move it away, or choose another place\n"
+    )
 
 
 @pytest.mark.parametrize("script", [STEP, ["report.py"], ["reproduce.py"]], ids=["run", "report", "reproduce"])

@@ -37,11 +37,12 @@ def measure(case: str, state: State, unit: str) -> pd.DataFrame:
     def apart() -> None:
         for (units, u, _), d_z in zip(blocks, gradients, strict=True):
             z = [unit(u) for unit in units]
-            torch.autograd.backward(z, torch.split(d_z, [part.shape[1] for part in z], dim=1))
+            parameters = [p for unit in units for p in unit.parameters()]
+            torch.autograd.grad(z, [u, *parameters], torch.split(d_z, [part.shape[1] for part in z], dim=1))
 
     def together() -> None:
         for (_, u, merged), d_z in zip(blocks, gradients, strict=True):
-            merged(u).backward(d_z)
+            torch.autograd.grad(merged(u), [u, *merged.parameters()], d_z)
 
     calls: dict[str, Callable[[], object]] = {APART: apart, MERGED: together, STEP: lambda: advance(state)}
     variants = [Variant(name, call, images.shape[1]) for name, call in calls.items()]

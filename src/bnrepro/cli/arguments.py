@@ -5,13 +5,13 @@ import textwrap
 from pathlib import Path
 from shutil import which
 
-import yaml
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from bnrepro.compose import CONFIGS, MOST, choices, explain, grid, load, whole
+from bnrepro.cli import own_files
+from bnrepro.compose import CONFIGS, choices, explain, grid, load, whole
 from bnrepro.errors import BadInput
 from bnrepro.machine import cores
 
@@ -57,14 +57,14 @@ def refuse_arguments(arguments: list[str]) -> None:
             raise BadInput(f"{argument}: settings are given as KEY=VALUE, files of your own in --config-dir=FOLDER")
         for given, folder in ((before, argument), argument.split("=", 1) if "=" in argument else ("", "")):
             if re.fullmatch("--config-d(i|ir)?|-cd", given):
-                _refuse_targets(Path(folder))
+                own_files.check(Path(folder))
         if argument.startswith("-") or (before.startswith("-") and before not in SWEEPS and "=" not in argument):
             continue
         if argument.startswith(("+", "~")):
             raise BadInput(f"{argument}: keys can be set, not added or removed; write key=value without {argument[0]}")
         if "=" not in argument:
             raise BadInput(f"{argument}: it has no value; write {argument}=value")
-        if re.match(r"hydra\.(searchpath|callbacks)", argument):
+        if re.match(r"hydra[./](searchpath|callbacks)", argument):
             raise BadInput(f"{argument}: it cannot be set; files of your own go in --config-dir=FOLDER")
         if re.match(r"hydra\..*\._target_=", argument):
             raise BadInput(f"{argument}: choose hydra/launcher= or hydra/sweeper= instead")
@@ -74,27 +74,6 @@ def refuse_arguments(arguments: list[str]) -> None:
         allowed = sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")) if re.fullmatch(r"\w+", group) else []
         if allowed and re.fullmatch(r"null|true|false|[-+\d.e]*", value):
             raise BadInput(f"{group} is {value or 'empty'}; allowed: {', '.join(allowed)}")
-
-
-def _refuse_targets(folder: Path) -> None:
-    """Refuse a person's own files of settings that name a function for Hydra to call, or that never end."""
-    for path in sorted(folder.rglob("*.y*ml")):
-        try:
-            pending = [yaml.safe_load(path.read_text(encoding="utf-8"))]
-        except (YAMLError, ValueError):
-            continue  # Hydra refuses it, if it is used
-        except RecursionError as error:
-            raise BadInput(f"{path} is nested too deeply; no settings are") from error
-        values = 0
-        while pending:
-            value = pending.pop()
-            values += 1
-            if values > MOST:  # an alias may stand for a million, or for itself
-                raise BadInput(f"{path} stands for more than {MOST:,} values; no settings do; take out its aliases")
-            if isinstance(value, dict) and "_target_" in value:
-                raise BadInput(f"{path} names a _target_: settings call no functions; take it out")
-            if isinstance(value, dict | list):
-                pending += value.values() if isinstance(value, dict) else value
 
 
 def check_jobs(arguments: list[str]) -> list[list[str]]:

@@ -135,7 +135,7 @@ class _LocalResponse(torch.autograd.Function):
 class Dropout(nn.Module):
     """Dropout (Srivastava et al. 2014) with a stream of its own, so that a resumed run drops what it would have."""
 
-    recorded: Tensor
+    kept: Tensor
 
     def __init__(self, p: float, seed: int) -> None:
         super().__init__()
@@ -146,15 +146,14 @@ class Dropout(nn.Module):
         """In training set a share p of (B, C) to 0 and scale the others by 1/(1-p)."""
         if not self.training or self.p == 0:
             return u
-        if u.is_cuda and torch.cuda.is_current_stream_capturing():
-            self.recorded = kept = torch.empty(u.shape, dtype=torch.bool, device=u.device)
-        else:
-            kept = self._draw(u.shape, u.device)
-        return u * kept / (1 - self.p)
+        if not (u.is_cuda and torch.cuda.is_current_stream_capturing()):
+            self.kept = self._draw(u.shape, u.device)
+        # a CUDA graph (graph.py) reads the mask before it: one made in it would share its memory with other values
+        return u * self.kept / (1 - self.p)
 
-    def draw_recorded(self) -> None:
-        """Draw what the CUDA graph that is recorded (graph.py) keeps when it is replayed next."""
-        self.recorded.copy_(self._draw(self.recorded.shape, self.recorded.device))
+    def draw_into(self, kept: Tensor) -> None:
+        """Draw what the next step keeps to where a CUDA graph reads it."""
+        kept.copy_(self._draw(kept.shape, kept.device))
 
     def _draw(self, shape: torch.Size, device: torch.device) -> Tensor:
         return onto(device, uniform(self.generator, tuple(shape)) >= self.p)
