@@ -92,6 +92,8 @@ def add_bench(results: Path, part: str, table: pd.DataFrame, made_by: dict[str, 
             old = there["case"].isin([*cases, *parts.get(part, {"cases": []})["cases"]])
             before = (~old).cummin() if old.any() else ~old
             table = pd.concat([there[before], table, there[~old & ~before]], ignore_index=True)
+        for by in parts.values():  # a case may have been another part's
+            by["cases"] = [case for case in by["cases"] if case not in cases]
         parts[part] = {**made_by, "cases": cases}
         tables.write(path, table.infer_objects())  # a part without rows, such as a compiler's, leaves objects
         write_text(beside, json.dumps(parts, indent=1) + "\n")

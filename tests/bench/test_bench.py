@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bnrepro import data, report, results
-from bnrepro.bench import command, floors, inception, memory, merging, mnist, peers, profile, rows, same, whole
+from bnrepro.bench import command, floors, inception, memory, merging, mnist, peers, profile, reading, rows, same
 from bnrepro.bench.rounds import Variant, better, take_turns
 from bnrepro.errors import BadInput
 from bnrepro.models import Inception, written_out
@@ -280,8 +280,21 @@ def test_shares_of_a_step_are_of_its_time() -> None:
 
 def test_the_share_of_waiting_is_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inception, "setting", lambda *_: load(["network=bn_x5", *SHAPES, "model.width=0.125"]))
-    monkeypatch.setattr(whole, "take_turns", lambda *_: pd.DataFrame({"step": [10.0], "mini-batch": [200.0]}))
-    assert whole._waiting("shapes", "cpu")["median"].tolist() == [0.05]
+    monkeypatch.setattr(reading, "take_turns", lambda *_: pd.DataFrame({"step": [10.0], "mini-batch": [200.0]}))
+    assert reading._waiting("shapes", "cpu")["median"].tolist() == [0.05]
+
+
+def test_a_case_that_another_part_measures_now_is_that_parts(tmp_path: Path) -> None:
+    made_by = {"device": "a processor", "commit": "0"}
+
+    def measured(part: str, *cases: str) -> None:
+        table = pd.concat([rows.seconds(case, "x", [1.0]) for case in cases]).assign(device="a processor")
+        results.add_bench(tmp_path, part, table, made_by)
+
+    measured("one", "a", "b")
+    measured("two", "b")
+    measured("one", "c")
+    assert set(pd.read_csv(tmp_path / "bench.csv")["case"]) == {"b", "c"}
 
 
 def test_what_is_damaged_of_the_bench_alone_is_begun_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
