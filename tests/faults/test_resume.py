@@ -128,7 +128,7 @@ def test_a_run_does_not_go_on_with_other_data(small: Make, monkeypatch: pytest.M
     config = small("steps=60", "runtime.checkpoint_every=20")
     interrupted(config, 45)
     made_by = running.provenance
-    monkeypatch.setattr(running, "provenance", lambda *where: {**made_by(*where), "data_sha256": "other"})
+    monkeypatch.setattr(running, "provenance", lambda *where, **of: {**made_by(*where, **of), "data_sha256": "other"})
     before = Record.of(config).metrics.read_bytes()
     with pytest.raises(BadInput, match=r"is of other data: their SHA-256 is .* there and other now"):
         run(config)
@@ -139,7 +139,7 @@ def test_a_run_that_others_resume_says_so(small: Make, monkeypatch: pytest.Monke
     config = small("steps=60", "runtime.checkpoint_every=20")
     interrupted(config, 45)
     made_by = running.provenance
-    monkeypatch.setattr(running, "provenance", lambda *where: {**made_by(*where), "commit": "another"})
+    monkeypatch.setattr(running, "provenance", lambda *where, **of: {**made_by(*where, **of), "commit": "another"})
     record = run(config)
     begun, *later = [record.provenance, *record.provenance["resumed"]]
     assert [(part["step"], part["commit"]) for part in later] == [(40, "another")]
