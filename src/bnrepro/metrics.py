@@ -1,5 +1,7 @@
 """From probes' measurements to a run's tidy table."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -18,31 +20,46 @@ class MetricsTable:
         self.seeds = np.array([replica.seed for replica in replicas], dtype=np.int64)
         self.rates = np.array([replica.lr for replica in replicas])
         self.pieces = [] if earlier is None else [earlier]
+        self.measured: list[tuple[int, Measurement, np.ndarray]] = []
 
     def add(self, step: int, measurements: list[Measurement]) -> None:
         """Append what was measured at ``step``."""
-        self.pieces += [self._rows(step, measurement) for measurement in measurements]
-
-    def _rows(self, step: int, measurement: Measurement) -> pd.DataFrame:
-        values = measurement.values.detach().cpu().numpy().astype(np.float64)
-        units = np.arange(values.shape[1]) if values.ndim == 2 else np.array([WHOLE])
-        return pd.DataFrame(
-            {
-                "run": self.run,
-                "seed": np.repeat(self.seeds, len(units)),
-                "lr": np.repeat(self.rates, len(units)),
-                "step": np.int64(step),
-                "split": measurement.split,
-                "layer": measurement.layer,
-                "unit": np.tile(units, len(self.seeds)).astype(np.int64),
-                "metric": measurement.metric,
-                "value": values.reshape(-1),
-            }
-        )
+        values = [one.values.detach().cpu().numpy().astype(np.float64) for one in measurements]  # copies: state goes on
+        self.measured += zip([step] * len(values), measurements, values, strict=True)
 
     def table(self) -> pd.DataFrame:
         """Return all rows so far."""
+        if self.measured:
+            self.pieces.append(self._rows())
+            self.measured = []
         if len(self.pieces) != 1:
             empty = pd.DataFrame(columns=[*KEYS, "value"])
             self.pieces = [pd.concat(self.pieces, ignore_index=True) if self.pieces else empty]
         return self.pieces[0]
+
+    def _rows(self) -> pd.DataFrame:
+        """Make the rows of all measurements at once, for making a table takes a hundred times as long as measuring."""
+        steps, measurements, values = zip(*self.measured, strict=True)
+        units = [np.arange(v.shape[1]) if v.ndim == 2 else np.array([WHOLE]) for v in values]
+        rows = [v.size for v in values]
+
+        def of_each(replicas: np.ndarray) -> np.ndarray:
+            return np.concatenate([np.repeat(replicas, len(u)) for u in units])
+
+        def names(column: str) -> Any:
+            given = np.array([getattr(one, column) for one in measurements], dtype=object)
+            return pd.array(np.repeat(given, rows), dtype="str")
+
+        return pd.DataFrame(
+            {
+                "run": self.run,
+                "seed": of_each(self.seeds),
+                "lr": of_each(self.rates),
+                "step": np.repeat(np.array(steps, dtype=np.int64), rows),
+                "split": names("split"),
+                "layer": names("layer"),
+                "unit": np.concatenate([np.tile(u, len(self.seeds)) for u in units]).astype(np.int64),
+                "metric": names("metric"),
+                "value": np.concatenate([v.reshape(-1) for v in values]),
+            }
+        )
