@@ -4,7 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -99,7 +99,20 @@ def load(overrides: Iterable[str]) -> RunConfig:
 
 def whole(overrides: Iterable[str]) -> DictConfig:
     """Compose the first job of a sweep, Hydra's own settings with it."""
-    return _compose([(choices(text) or [text])[0] for text in overrides], with_hydra=True)
+    return _whole(tuple((choices(text) or [text])[0] for text in overrides))
+
+
+@lru_cache(maxsize=8)  # a sweep's command asks three times
+def _whole(overrides: tuple[str, ...]) -> DictConfig:
+    return _compose(list(overrides), with_hydra=True)
+
+
+def without_hydra(composed: DictConfig) -> DictConfig:
+    """Leave Hydra's own settings out of what :func:`whole` composed."""
+    run = composed.copy()
+    with open_dict(run):
+        del run["hydra"]
+    return run
 
 
 def grid(overrides: Iterable[str]) -> list[list[str]]:

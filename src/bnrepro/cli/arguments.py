@@ -2,16 +2,18 @@
 
 import re
 import textwrap
+from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import which
 
 from hydra.errors import HydraException
 from hydra.types import RunMode
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from bnrepro.cli import own_files
-from bnrepro.compose import CONFIGS, choices, explain, grid, load, whole
+from bnrepro.compose import CONFIGS, choices, explain, grid, load, whole, without_hydra
 from bnrepro.errors import BadInput
 from bnrepro.machine import cores
 
@@ -19,6 +21,17 @@ WRONG = (HydraException, OmegaConfBaseException, BadInput, YAMLError, ValueError
 SWEEPS = ("-m", "--multirun")
 SIDE_BY_SIDE = ("hydra/launcher=local", "hydra/launcher=joblib")
 CHECKED = 200  # jobs of a sweep at most: composing one takes a third of a second
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command line asks for, found good: the jobs of a sweep, or one run, composed.
+
+    Neither where only Hydra can tell: of a search, which finds its jobs as it goes, or of ``--cfg`` and the like.
+    """
+
+    jobs: list[list[str]] = field(default_factory=list)
+    run: DictConfig | None = None
 
 
 def usage() -> str:
@@ -76,8 +89,8 @@ def refuse_arguments(arguments: list[str]) -> None:
             raise BadInput(f"{group} is {value or 'empty'}; allowed: {', '.join(allowed)}")
 
 
-def check_jobs(arguments: list[str]) -> list[list[str]]:
-    """List the overrides of each job of a sweep, all of them found good; none of one run or a search.
+def check_jobs(arguments: list[str]) -> Asked:
+    """Compose what is asked for.
 
     Raises:
         BadInput: a job is bad, or is another one's run; there is nothing to sweep; the launcher's settings are bad.
@@ -87,7 +100,7 @@ def check_jobs(arguments: list[str]) -> list[list[str]]:
     swept = [override for override in overrides if choices(override)]
     searches = any(override.startswith("hydra/sweeper=") for override in overrides)
     if searches or not set(options) <= set(SWEEPS):  # a search finds its jobs as it goes; --cfg and the like run none
-        return []
+        return Asked()
     for override in overrides:
         if "interval(" in override:
             raise BadInput(f"{override}: an interval is for hydra/sweeper=search; name the values, as in key=a,b")
@@ -100,7 +113,7 @@ def check_jobs(arguments: list[str]) -> list[list[str]]:
             raise BadInput(f"{swept[0]}: several values are a sweep: give -m; a list is written key=[a,b]")
         if launcher:
             raise BadInput(f"{launcher}: it launches sweeps: give -m")
-        return []
+        return Asked(run=None if _hydras_own(overrides) else without_hydra(first))
     if not (swept or first.hydra.sweeper.params or launcher):  # which may be there for one run
         raise BadInput("the sweep is empty: give a key several values, such as optim.lr=0.1,0.3, or leave out -m")
     jobs = [[one for one in job if not one.startswith("hydra")] for job in grid(overrides)]
@@ -113,7 +126,12 @@ def check_jobs(arguments: list[str]) -> list[list[str]]:
         value = first.hydra.launcher.get(key, 1)
         if value == 0 or (key == "timeout_min" and value < 0):
             raise BadInput(f"hydra.launcher.{key} is {value}: it must be {allowed}")
-    return jobs
+    return Asked(jobs)
+
+
+def _hydras_own(overrides: list[str]) -> bool:
+    """Say whether Hydra itself is to be set, and not only told that this is one run."""
+    return any(override.startswith("hydra") and override != "hydra.mode=RUN" for override in overrides)
 
 
 def _check_each(jobs: list[list[str]]) -> None:

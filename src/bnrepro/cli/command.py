@@ -19,6 +19,7 @@ from bnrepro.cli.arguments import (
     SIDE_BY_SIDE,
     SWEEPS,
     WRONG,
+    Asked,
     check_jobs,
     dry,
     one_by_one,
@@ -48,13 +49,16 @@ def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
     def work() -> int:
         try:
             with leaving():
-                jobs = prepare(arguments)
+                asked = prepare(arguments)
+            if asked.run is not None:  # Hydra's own way to it composes twice more
+                with leaving():
+                    return _run(task, asked.run)[0]
             launchers = [argument for argument in sys.argv[1:] if argument.startswith("hydra/launcher=")]
             if set(launchers) & set(SIDE_BY_SIDE):
                 with StopRequest(tell_children) as stop:
-                    return _through(_in_worker(task), jobs, stop)
+                    return _through(_in_worker(task), asked.jobs, stop)
             with nullcontext() if launchers else leaving():  # Slurm's jobs go on without the command
-                return _through(task, jobs, StopRequest())
+                return _through(task, asked.jobs, StopRequest())
         except WRONG as error:
             return report(error)
         except Exception as error:
@@ -86,13 +90,13 @@ def _in_worker(task: Callable[[RunConfig], float | None]) -> Callable[[RunConfig
     return work
 
 
-def prepare(arguments: list[str]) -> list[list[str]]:
-    """Refuse what cannot be run, and leave to Hydra what it is given; return the jobs of a sweep."""
+def prepare(arguments: list[str]) -> Asked:
+    """Refuse what cannot be run, and leave to Hydra what it is given; return what is asked for."""
     refuse_arguments(arguments)
-    jobs = check_jobs(arguments)
-    here = dry(arguments) or (jobs and one_by_one(arguments))
+    asked = check_jobs(arguments)
+    here = dry(arguments) or (asked.jobs and one_by_one(arguments))
     sys.argv[1:] = without_launcher(arguments) if here else arguments
-    return jobs
+    return asked
 
 
 def _through(task: Callable[[RunConfig], float | None], jobs: list[list[str]], stop: StopRequest) -> int:
@@ -105,7 +109,8 @@ def _through(task: Callable[[RunConfig], float | None], jobs: list[list[str]], s
 
     @hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")
     def each(composed: DictConfig) -> float | None:
-        code, why, value = _run(task, composed)
+        search = HydraConfig.get().runtime.choices.get("hydra/sweeper") not in (None, "basic")
+        code, why, value = _run(_of_a_search(task) if search else task, composed)
         codes.append(code)
         if code:
             typed: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)  # ${...} as typed
@@ -137,10 +142,7 @@ def _through(task: Callable[[RunConfig], float | None], jobs: list[list[str]], s
 def _run(task: Callable[[RunConfig], float | None], composed: DictConfig) -> tuple[int, str, float | None]:
     """Return the exit code of one run, why it did not end, and its value for a search."""
     try:
-        config = to_config(composed)
-        if HydraConfig.get().runtime.choices.get("hydra/sweeper") not in (None, "basic"):
-            _check_search(config)
-        return 0, "", task(config)
+        return 0, "", task(to_config(composed))
     except (OmegaConfBaseException, BadInput) as error:
         return report(error), explain(error), None
     except Exception as error:
@@ -150,11 +152,15 @@ def _run(task: Callable[[RunConfig], float | None], composed: DictConfig) -> tup
         return 1, f"{type(error).__name__}: {error}".splitlines()[0], None
 
 
-def _check_search(config: RunConfig) -> None:
-    if not config.data.held_out:
-        raise BadInput("data.held_out is 0: a search chooses by training images kept aside; set it, such as 10000")
-    if config.dry_run:
-        raise BadInput("dry_run is true: a search chooses its runs as it goes, they cannot be listed")
+def _of_a_search(task: Callable[[RunConfig], float | None]) -> Callable[[RunConfig], float | None]:
+    def work(config: RunConfig) -> float | None:
+        if not config.data.held_out:
+            raise BadInput("data.held_out is 0: a search chooses by training images kept aside; set it, such as 10000")
+        if config.dry_run:
+            raise BadInput("dry_run is true: a search chooses its runs as it goes, they cannot be listed")
+        return task(config)
+
+    return work
 
 
 def _left_over(jobs: list[list[str]]) -> tuple[list[int], list[str]]:
