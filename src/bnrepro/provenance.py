@@ -14,7 +14,7 @@ from bnrepro.machine import cpu_name
 
 SOURCE = Path(__file__).resolve().parents[2]
 CODE = ["src", "configs", "scripts", "pyproject.toml", "constraints.txt"]
-PACKAGES = ["torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pandas", "scikit-learn"]
+PACKAGES = ["torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pandas"]
 
 
 def git(*arguments: str) -> str | None:

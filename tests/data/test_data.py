@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from bnrepro import data
 from bnrepro.config import DataConfig
-from bnrepro.data import Examples, Sampler
+from bnrepro.data import Examples, Sampler, digits
 from bnrepro.errors import BadInput
 from bnrepro.mnist_files import mnist_folder
 from conftest import load
@@ -20,9 +21,24 @@ def config(*overrides: str) -> DataConfig:
     return load(["scale=smoke", *overrides]).data
 
 
+def from_scikit_learn() -> dict[str, NDArray[np.uint8]]:
+    """Split the source's digits: equal shares of each class; it counts ink from 0 to 16."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bunch = load_digits()
+    pixels, labels = np.round(bunch.data * (255 / 16)).astype(np.uint8), bunch.target.astype(np.uint8)
+    parts = train_test_split(pixels, labels, test_size=360, stratify=labels, random_state=0)
+    return dict(zip(["train_pixels", "test_pixels", "train_labels", "test_labels"], parts, strict=True))
+
+
 def test_digits_are_the_sources_in_a_fixed_split() -> None:
     from sklearn.datasets import load_digits
 
+    expected = from_scikit_learn()
+    for part, (pixels, labels) in zip(("train", "test"), digits.read(), strict=True):
+        assert np.array_equal(pixels, expected[f"{part}_pixels"])
+        assert np.array_equal(labels, expected[f"{part}_labels"])
     dataset = data.load(config("data=digits", "data.encoding=grey"), Path("nowhere"))
     assert (len(dataset.train), len(dataset.test), dataset.shape) == (1437, 360, (64,))
     source = load_digits()
@@ -95,3 +111,7 @@ def test_a_sampler_goes_on_where_its_state_was_taken() -> None:
 def test_a_mini_batch_larger_than_the_data_is_refused() -> None:
     with pytest.raises(BadInput, match="batch_size is 11"):
         Sampler(ten(), 11, [0])
+
+
+if __name__ == "__main__":
+    np.savez_compressed(digits.FILE, **from_scikit_learn())  # type: ignore[arg-type]  # of its stubs: allow_pickle

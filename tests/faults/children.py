@@ -12,7 +12,7 @@ FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(
     [
         *("bnrepro.run", "bnrepro.compose", "bnrepro.cli"),
-        *("torch._dynamo", "sklearn.datasets", "sklearn.metrics", "pyarrow.parquet"),  # which are imported late
+        *("torch._dynamo", "pyarrow.parquet"),  # which are imported late
     ]
 )
 SMALL = ["scale=smoke", "data=digits", "runtime.device=cpu"]

@@ -55,7 +55,7 @@ class MNISTConfig(HandwrittenConfig):
 
 @dataclass
 class DigitsConfig(HandwrittenConfig):
-    """scikit-learn's embedded 8x8 digits: always there."""
+    """The embedded 8x8 digits: always there."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

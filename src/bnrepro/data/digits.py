@@ -1,19 +1,20 @@
-"""The embedded data set: scikit-learn's 1,797 handwritten digits of 8x8 pixels (Alpaydin & Kaynak 1998, UCI)."""
+"""The embedded data set: 1,797 handwritten digits of 8x8 pixels (Alpaydin & Kaynak 1998, UCI) of scikit-learn.
+
+They lie beside this file, for importing scikit-learn takes as long as a small run. A test compares with it, and
+``PYTHONPATH=tests python tests/data/test_data.py`` writes the file from it.
+"""
+
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
+FILE = Path(__file__).with_name("digits.npz")
 
 
 def read() -> tuple[Part, Part]:
     """Return (pixels, labels) of 1,437 training and 360 test digits: a fixed split with equal shares of each class."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    bunch = load_digits()
-    pixels = np.round(bunch.data * (255 / 16)).astype(np.uint8)  # the source counts ink from 0 to 16
-    labels = bunch.target.astype(np.int64)
-    split = train_test_split(pixels, labels, test_size=360, stratify=labels, random_state=0)
-    train_pixels, test_pixels, train_labels, test_labels = split
-    return (train_pixels, train_labels), (test_pixels, test_labels)
+    with np.load(FILE) as file:
+        parts = [(file[f"{part}_pixels"], file[f"{part}_labels"].astype(np.int64)) for part in ("train", "test")]
+    return parts[0], parts[1]
