@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import children
 from bnrepro.compose import choices, grid
 from bnrepro.errors import BadInput
 from bnrepro.machine import cores
@@ -107,10 +108,10 @@ def test_a_search_asks_for_the_same_runs_again(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_sweep_is_refused_before_anything_starts(arguments: list[str], says: str, tmp_path: Path) -> None:
-    code, said = sweep(tmp_path, *arguments)
-    assert code == 2
-    assert said.startswith("error: ")
-    assert says in said
+    done = children.script("train.py", *WHERE, f"runs_root={tmp_path}", *arguments, folder=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: ")
+    assert says in done.err
     assert not list(tmp_path.iterdir())
 
 

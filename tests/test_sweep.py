@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+import children
 from bnrepro import sweep, sweep_page
 from bnrepro.files import read_json, write_json
 from bnrepro.record import Record
@@ -134,8 +135,7 @@ def test_head_sees_enough(folder: Path) -> None:
     ],
 )
 def test_a_mistake_gets_one_message(arguments: list[str], says: str, tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts/report.py"), *arguments]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert says in done.stderr
+    done = children.script("report.py", *arguments, folder=tmp_path)
+    assert done.code == 2
+    assert done.err.startswith("error: ")
+    assert says in done.err

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import children
 from bnrepro import door, report_command, reproduce, results, sweep, sweep_page
 from bnrepro.compose import load
 from bnrepro.errors import BadInput
@@ -22,6 +24,7 @@ from bnrepro.run import run
 from conftest import Make
 
 ROOT = Path(__file__).resolve().parents[2]
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="root gives up rights by a call of Linux")
 
 
 def test_paths_may_have_spaces_accents_and_quotes_and_home_may_be_missing(tmp_path: Path) -> None:
@@ -77,12 +80,11 @@ LONG = "x" * 300
 STEP = ["train.py", "network=mlp", "scale=smoke", "data=digits", "steps=1"]
 
 
-def said_by(script: list[str], folder: Path, before: list[str] | None = None) -> str:
+def said_by(script: list[str], folder: Path, before: Callable[[], None] | None = None) -> str:
     """Return the one line with which a command refuses."""
-    command = [*(before or []), sys.executable, str(ROOT / "scripts" / script[0]), *script[1:]]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 2, done.stderr
-    (line,) = done.stderr.splitlines()
+    done = children.script(*script, folder=folder, before=before)
+    assert done.code == 2, done.err
+    (line,) = done.err.splitlines()
     return line
 
 
@@ -99,17 +101,6 @@ def test_a_name_that_is_too_long_is_said(script: list[str], tmp_path: Path) -> N
     assert said_by(script, tmp_path).endswith("(File name too long); allow it, or choose another place")
 
 
-@pytest.fixture
-def as_one_of_many() -> list[str]:
-    """What stands before a command so that it has no more rights than a person has; root may do everything."""
-    if os.geteuid():
-        return []
-    if not shutil.which("setpriv"):
-        pytest.skip("root may enter every folder, and there is no setpriv here")
-    rights = "-dac_override,-dac_read_search,-fowner"
-    return ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
-
-
 @contextlib.contextmanager
 def rights_of(mode: int, *folders: Path) -> Iterator[None]:
     for folder in folders:
@@ -122,14 +113,16 @@ def rights_of(mode: int, *folders: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("script", [STEP, ["report.py", "--runs", "runs"], ["report.py"]], ids=["run", "sum", "report"])
-def test_a_folder_that_may_not_be_entered_is_said(script: list[str], tmp_path: Path, as_one_of_many: list[str]) -> None:
+@LINUX
+def test_a_folder_that_may_not_be_entered_is_said(script: list[str], tmp_path: Path) -> None:
     for name in ("runs", "results"):
         (tmp_path / name / "single").mkdir(parents=True)
     with rights_of(0, tmp_path / "runs", tmp_path / "results"):
-        assert "Permission denied" in said_by(script, tmp_path, as_one_of_many)
+        assert "Permission denied" in said_by(script, tmp_path, children.as_one_of_many)
 
 
-def test_what_may_only_be_read_is_read_and_not_written(small: Make, tmp_path: Path, as_one_of_many: list[str]) -> None:
+@LINUX
+def test_what_may_only_be_read_is_read_and_not_written(small: Make, tmp_path: Path) -> None:
     """A run's folder and results: a summary and a dry run are given, training and a report are refused."""
     record = run(small("network=mlp", "steps=2"))
     script = [*STEP[:-1], "steps=2", "runtime.device=cpu", f"runs_root={tmp_path / 'runs'}"]
@@ -138,11 +131,10 @@ def test_what_may_only_be_read_is_read_and_not_written(small: Make, tmp_path: Pa
     results.add(target, "fig1", [run(small("network=mlp", "experiment=fig1"))], ["command"])
     with rights_of(0o555, record.folder, record.folder.parent, target):
         for given in (["report.py", "--runs", str(tmp_path / "runs")], [*script, "dry_run=true"]):
-            command = [*as_one_of_many, sys.executable, str(ROOT / "scripts" / given[0]), *given[1:]]
-            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
+            done = children.script(*given, folder=tmp_path, before=children.as_one_of_many)
+            assert done.code == 0, done.err
         for refused in (script, ["report.py", "--results", str(target)]):
-            assert "Permission denied" in said_by(refused, tmp_path, as_one_of_many)
+            assert "Permission denied" in said_by(refused, tmp_path, children.as_one_of_many)
 
 
 def test_a_studys_failure_names_the_table_that_has_no_room(small: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,9 +211,8 @@ def test_a_summary_on_the_output_follows_what_is_there(small: Make, tmp_path: Pa
     record = run(small("network=mlp", "steps=2"))
     log = tmp_path / "log"
     log.write_text("an earlier line\n")
-    script = [sys.executable, str(ROOT / "scripts/report.py"), "--runs", str(record.folder), "--csv", "/dev/stdout"]
-    with open(log, "a") as output:
-        subprocess.run(script, stdout=output, check=True)
+    script = ["report.py", "--runs", str(record.folder), "--csv", "/dev/stdout"]
+    assert children.script(*script, folder=tmp_path, before=partial(children.redirect, 1, str(log))).code == 0
     said = log.read_text()
     assert said.startswith("an earlier line\n")
     assert "\nmlp," in said
@@ -290,7 +281,11 @@ def test_a_current_folder_that_is_gone_is_said(script: list[str], tmp_path: Path
     place = tmp_path / "gone"
     place.mkdir()
     leave = ["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh"]
-    assert said_by(script, place, leave).startswith("error: the current folder is gone")
+    command = [*leave, sys.executable, str(ROOT / "scripts" / script[0]), *script[1:]]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: the current folder is gone")
 
 
 def test_who_closes_the_output_wants_none(small: Make, tmp_path: Path) -> None:

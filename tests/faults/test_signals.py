@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import children
 import pandas as pd
 import pytest
 
+import children
 from bnrepro import checkpoint, probes
 from bnrepro.probes import Measurement
 from bnrepro.record import Record
@@ -169,14 +170,10 @@ def test_handlers_that_others_have_set_stay_while_nothing_is_at_work() -> None:
     "script", [["train.py", "network=mlp", *SMALL], ["reproduce.py", *SMOKE]], ids=["train", "reproduce"]
 )
 def test_whatever_reads_the_output_may_leave(script: list[str], tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts" / script[0]), *script[1:]]
-    reader, writer = os.pipe()
-    os.close(reader)
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
-    os.close(writer)
-    assert done.returncode == 1
+    done = children.script(*script, folder=tmp_path, before=partial(children.nobody_reads, 1))
+    assert done.code == 1
     said = "error: the output cannot be written; the same command goes on from the last checkpoint"
-    assert done.stderr.splitlines() == [said]
+    assert done.err.splitlines() == [said]
 
 
 def reproduce_long_runs(where: str) -> None:
@@ -224,12 +221,11 @@ def test_make_reproduce_stops_its_runs_with_checkpoints(how: str, tmp_path: Path
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_a_full_disk_behind_the_output_is_not_the_runs_folder(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts/train.py"), "network=mlp", *SMALL, "steps=2"]
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 1
+    full = partial(children.redirect, 1, "/dev/full")
+    done = children.script("train.py", "network=mlp", *SMALL, "steps=2", folder=tmp_path, before=full)
+    assert done.code == 1
     said = "error: the output cannot be written; the same command goes on from the last checkpoint"
-    assert done.stderr.splitlines() == [said]
+    assert done.err.splitlines() == [said]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")

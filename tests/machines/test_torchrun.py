@@ -70,7 +70,7 @@ def compare(ours: Record, one: Record, tolerance: float) -> None:
 @pytest.mark.parametrize(
     "overrides",
     [
-        pytest.param(["network=mlp", *MLP], id="mlp"),
+        pytest.param(["network=mlp", *MLP], id="mlp", marks=SLOW),
         pytest.param(["network=mlp_bn", "norm.synchronised=true", "norm.population=exact", *MLP], id="BN", marks=SLOW),
         pytest.param(
             ["network=mlp_bn", "norm.synchronised=true", "norm.population=moving", *MLP], id="moving", marks=SLOW
