@@ -39,15 +39,9 @@ def finish(target: Callable[..., None], said: Path, *arguments: object) -> tuple
 
 
 def train(*overrides: str) -> None:
-    """Do what scripts/train.py does with these arguments, and exit as it does."""
-    from bnrepro.cli import main
-    from bnrepro.run import run
-
-    def task(config: object) -> None:
-        run(config)  # type: ignore[arg-type]
-
+    """Give scripts/train.py these arguments."""
     sys.argv = ["train.py", *SMALL, *overrides]
-    main(task)
+    runpy.run_path(str(SCRIPTS / "train.py"), run_name="__main__")
 
 
 @dataclass(frozen=True)
@@ -63,7 +57,8 @@ def script(*typed: str, folder: Path, before: Callable[[], None] | None = None) 
     """Give the command ``typed``, one of scripts/, in ``folder``; the process does ``before`` first."""
     with tempfile.TemporaryDirectory() as said:
         outputs = [Path(said) / name for name in ("out", "err")]
-        process = FORK.Process(target=_script, args=(typed, folder, outputs, before), daemon=True)
+        where = (folder, dict(os.environ), outputs)
+        process = FORK.Process(target=_script, args=(typed, *where, before), daemon=True)
         process.start()
         process.join(300)
         assert not process.is_alive()
@@ -85,6 +80,8 @@ def nobody_reads(number: int) -> None:
 
 def as_one_of_many() -> None:
     """Have no more rights than a person has, for root may enter and write everything (capabilities(7), capset(2))."""
+    if os.geteuid():
+        return
     libc = ctypes.CDLL(None, use_errno=True)
     version, of_this = 0x20080522, 0
     header, sets = (ctypes.c_uint32 * 2)(version, of_this), (ctypes.c_uint32 * 6)()
@@ -95,12 +92,21 @@ def as_one_of_many() -> None:
     assert libc.capset(header, sets) == 0, os.strerror(ctypes.get_errno())
 
 
-def _script(typed: tuple[str, ...], folder: Path, outputs: list[Path], before: Callable[[], None] | None) -> None:
+def _script(
+    typed: tuple[str, ...],
+    folder: Path,
+    environment: dict[str, str],
+    outputs: list[Path],
+    before: Callable[[], None] | None,
+) -> None:
     for number, output in enumerate(outputs, start=1):
         redirect(number, str(output))
     if before:
         before()
-    sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # as Python's own
+    os.environ.clear()
+    os.environ.update(environment)
     os.chdir(folder)
     sys.argv = list(typed)
     runpy.run_path(str(SCRIPTS / typed[0]), run_name="__main__")

@@ -1,6 +1,8 @@
 """The door: what is accepted, and what each mistake is answered with."""
 
+import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -143,6 +145,39 @@ def test_a_mistake_gets_one_message_and_exit_code_2(
     assert says in printed.err
     assert "Traceback" not in printed.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [["--config-dir", "own"], ["--config-dir=own"]])
+def test_options_may_stand_between_settings(
+    options: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "own/experiment").mkdir(parents=True)
+    (tmp_path / "own/experiment/mine.yaml").write_text("# @package _global_\nexperiment: mine\nsteps: 7\n")
+    monkeypatch.chdir(tmp_path)
+    code, (seen,) = door(monkeypatch, "network=mlp", *options, "experiment=mine", "batch_size=10")
+    assert (code, seen.experiment, seen.steps, seen.batch_size) == (0, "mine", 7, 10)
+
+
+@pytest.mark.parametrize("many", [[], ["-m", "network=mlp,mlp_bn"]], ids=["a run", "a sweep"])
+def test_hydra_can_be_asked_in_a_setting(many: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, seen = door(monkeypatch, "runs_root=${hydra:runtime.cwd}/runs", *many)
+    assert code == 0
+    assert {config.runs_root for config in seen} == {f"{tmp_path}/runs"}
+
+
+def test_what_hydra_is_set_to_do_it_does_for_one_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shutil.copytree(CONFIGS, tmp_path / "configs")
+    with (tmp_path / "configs/config.yaml").open("a") as file:
+        file.write("  job: {env_set: {OF_HYDRA: told}}\n")
+    monkeypatch.delenv("OF_HYDRA", raising=False)
+    for module in ("bnrepro.compose", "bnrepro.cli.command"):
+        monkeypatch.setattr(sys.modules[module], "CONFIGS", tmp_path / "configs")
+    monkeypatch.setattr(sys, "argv", ["train.py", "network=mlp", "seed_offset=77"])
+    told: list[str | None] = []
+    with pytest.raises(SystemExit):
+        cli.main(lambda config: told.append(os.environ.get("OF_HYDRA")))
+    assert told == ["told"]
 
 
 def test_a_dry_run_is_listed_here_whatever_would_run_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -20,12 +20,16 @@ class MetricsTable:
         self.seeds = np.array([replica.seed for replica in replicas], dtype=np.int64)
         self.rates = np.array([replica.lr for replica in replicas])
         self.pieces = [] if earlier is None else [earlier]
-        self.measured: list[tuple[int, Measurement, np.ndarray]] = []
+        self.measured: list[tuple[int, str, str, str, np.ndarray]] = []  # step, split, layer, metric, values
 
     def add(self, step: int, measurements: list[Measurement]) -> None:
         """Append what was measured at ``step``."""
-        values = [one.values.detach().cpu().numpy().astype(np.float64) for one in measurements]  # copies: state goes on
-        self.measured += zip([step] * len(values), measurements, values, strict=True)
+        for one in measurements:
+            values = one.values.detach().cpu().numpy().astype(np.float64)  # a copy: training goes on
+            assert len(values) == len(self.seeds), (
+                f"{one.metric} has {len(values)} values for {len(self.seeds)} replicas"
+            )
+            self.measured.append((step, one.split, one.layer, one.metric, values))
 
     def table(self) -> pd.DataFrame:
         """Return all rows so far."""
@@ -39,16 +43,15 @@ class MetricsTable:
 
     def _rows(self) -> pd.DataFrame:
         """Make the rows of all measurements at once, for making a table takes a hundred times as long as measuring."""
-        steps, measurements, values = zip(*self.measured, strict=True)
+        steps, splits, layers, metrics, values = zip(*self.measured, strict=True)
         units = [np.arange(v.shape[1]) if v.ndim == 2 else np.array([WHOLE]) for v in values]
         rows = [v.size for v in values]
 
         def of_each(replicas: np.ndarray) -> np.ndarray:
             return np.concatenate([np.repeat(replicas, len(u)) for u in units])
 
-        def names(column: str) -> Any:
-            given = np.array([getattr(one, column) for one in measurements], dtype=object)
-            return pd.array(np.repeat(given, rows), dtype="str")
+        def names(given: tuple[str, ...]) -> Any:
+            return pd.array(np.repeat(np.array(given, dtype=object), rows), dtype="str")
 
         return pd.DataFrame(
             {
@@ -56,10 +59,10 @@ class MetricsTable:
                 "seed": of_each(self.seeds),
                 "lr": of_each(self.rates),
                 "step": np.repeat(np.array(steps, dtype=np.int64), rows),
-                "split": names("split"),
-                "layer": names("layer"),
+                "split": names(splits),
+                "layer": names(layers),
                 "unit": np.concatenate([np.tile(u, len(self.seeds)) for u in units]).astype(np.int64),
-                "metric": names("metric"),
+                "metric": names(metrics),
                 "value": np.concatenate([v.reshape(-1) for v in values]),
             }
         )

@@ -14,9 +14,10 @@ import downloads
 import numpy as np
 import pytest
 import torch
+from damage import DAMAGES
 
 from bnrepro import data
-from bnrepro.data import cifar, mnist, tree_sources
+from bnrepro.data import cifar, digits, mnist, tree_sources
 from bnrepro.errors import BadInput
 from bnrepro.mnist_files import MNIST_SHA256, mnist_folder
 from conftest import load
@@ -67,6 +68,17 @@ def check_tiny(root: Path) -> None:
     assert labels.tolist() == [5, 0, 4]
     assert test_labels.tolist() == [7, 2]
     assert np.array_equal(np.concatenate([pixels, test_pixels]).reshape(-1), np.arange(5 * 784) % 251)
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_the_embedded_digits_are_those_that_are_meant(
+    damage: Callable[[bytes], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "digits.npz"
+    copy.write_bytes(damage(digits.FILE.read_bytes()))
+    monkeypatch.setattr(digits, "FILE", copy)
+    with pytest.raises(BadInput, match=r"digits\.npz is damaged; install the package anew"):
+        data.load(load(["scale=smoke", "data=digits"]).data, tmp_path)
 
 
 def test_training_and_test_digits_come_from_their_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,9 +49,11 @@ def keys(network: str) -> list[str]:
 
 
 KEYS = {network: keys(network) for network in BASES}
+SWEEP = ["-m", "seeds=[0],[1]"]
 GIVEN = st.sampled_from(list(BASES)).flatmap(
     lambda network: st.tuples(
         st.just(network),
+        st.sampled_from([[]] * 6 + [["hydra.job.chdir=false"], SWEEP]),
         st.lists(
             st.one_of(
                 st.tuples(st.sampled_from(KEYS[network]), VALUES).map("=".join),
@@ -76,8 +78,8 @@ GIVEN = st.sampled_from(list(BASES)).flatmap(
     suppress_health_check=list(HealthCheck),
 )
 @given(GIVEN)
-def test_what_is_typed_runs_or_is_refused_in_one_message(given: tuple[str, list[str]]) -> None:
-    network, typed = given
+def test_what_is_typed_runs_or_is_refused_in_one_message(given: tuple[str, list[str], list[str]]) -> None:
+    network, how, typed = given
     ended = []
 
     def task(config: RunConfig) -> None:
@@ -85,7 +87,7 @@ def test_what_is_typed_runs_or_is_refused_in_one_message(given: tuple[str, list[
 
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(sys, "argv", ["train.py", f"network={network}", *BASES[network], *SCALE, *typed])
+        patch.setattr(sys, "argv", ["train.py", f"network={network}", *BASES[network], *SCALE, *how, *typed])
         said, printed = io.StringIO(), io.StringIO()
         with (
             contextlib.redirect_stderr(said),
@@ -97,6 +99,9 @@ def test_what_is_typed_runs_or_is_refused_in_one_message(given: tuple[str, list[
     if stop.value.code == 0:
         assert ended
         assert all(ended)
+    elif how is SWEEP:  # whose runs may each be refused as it begins
+        assert stop.value.code == 2, said.getvalue()
+        assert "error: " in said.getvalue()
     else:
         assert stop.value.code == 2, said.getvalue()
         assert said.getvalue().count("error: ") == 1, said.getvalue()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from bnrepro import cli, results, sweep_page
 from bnrepro.compose import load
@@ -66,10 +67,49 @@ def test_yaml_that_constructs_objects_is_refused(
 CALLBACK = "x: {_target_: pathlib.Path.touch, self: executed}"
 
 
-def a_file(folder: Path) -> str:
+def a_file(folder: Path, text: str = f"# @package hydra.callbacks\n{CALLBACK}\n") -> str:
     (folder / "experiment").mkdir(parents=True)
-    (folder / "experiment/evil.yaml").write_text(f"# @package hydra.callbacks\n{CALLBACK}\n")
+    (folder / "experiment/evil.yaml").write_text(text)
     return "names a _target_: settings call no functions"
+
+
+def one_that_makes_the_call_itself(folder: Path) -> str:
+    decoded = "${oc.decode:'{_target_: pathlib.Path.touch, self: executed}'}"
+    a_file(folder, f'# @package hydra.callbacks\nx: "{decoded}"\n')
+    return "settings do not compute"
+
+
+LOG = "version: 1, root: {handlers: [x]}, handlers: {x: {class: logging.FileHandler, filename: executed}}"
+
+
+def one_that_logs_elsewhere(folder: Path) -> str:
+    a_file(folder, f"# @package _global_\nhydra: {{job_logging: {{{LOG}}}}}\n")
+    return "evil.yaml sets Hydra itself"
+
+
+def one_of_hydras_package(folder: Path) -> str:
+    a_file(folder, f"# @package hydra.job_logging\n{LOG.replace(', ', chr(10), 2)}\n")
+    return "evil.yaml sets Hydra itself"
+
+
+def one_that_chooses_it_among_the_defaults(folder: Path) -> str:
+    a_file(folder, "# @package _global_\ndefaults:\n  - /own@hydra.job_logging: log\n")
+    (folder / "own").mkdir()
+    (folder / "own/log.yaml").write_text(f"{LOG.replace(', ', chr(10), 2)}\n")
+    return "evil.yaml sets Hydra itself"
+
+
+def one_in_hydras_folder(folder: Path) -> str:
+    a_file(folder, "# @package _global_\n")
+    (folder / "hydra/job_logging").mkdir(parents=True)
+    (folder / "hydra/job_logging/log.yaml").write_text(f"{LOG.replace(', ', chr(10), 2)}\n")
+    return "log.yaml sets Hydra itself"
+
+
+def one_whose_grid_does(folder: Path) -> str:
+    grid = "hydra: {mode: MULTIRUN, sweeper: {params: {+hydra.callbacks.x: '{_target_: pathlib.Path.touch}'}}}"
+    a_file(folder, f"# @package _global_\n{grid}\n")
+    return "evil.yaml sets Hydra itself"
 
 
 def one_behind_a_link(folder: Path) -> str:
@@ -94,8 +134,13 @@ def a_pipe(folder: Path) -> str:
     return "(it is no regular file); move it away"
 
 
+MAKERS = [a_file, one_behind_a_link, one_that_only_hydra_reads, a_pipe, one_that_makes_the_call_itself]
+MAKERS += [one_that_logs_elsewhere, one_of_hydras_package, one_that_chooses_it_among_the_defaults]
+MAKERS += [one_in_hydras_folder, one_whose_grid_does]
+
+
 @pytest.mark.parametrize("option", [["--config-dir", "own"], ["--config-dir=own"], ["-cd", "own"], ["--config-d=own"]])
-@pytest.mark.parametrize("make", [a_file, one_behind_a_link, one_that_only_hydra_reads, a_pipe])
+@pytest.mark.parametrize("make", MAKERS)
 def test_a_file_of_ones_own_calls_no_function(
     make: Callable[[Path], str],
     option: list[str],
@@ -137,7 +182,7 @@ def test_a_file_of_ones_own_that_never_ends_is_refused(
     assert said in line
 
 
-def test_an_image_bomb_is_named_and_not_decoded(small: Make, tmp_path: Path) -> None:
+def test_an_image_bomb_is_named_and_not_decoded(small: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for split in ("train", "test"):
         for name in ("a", "b"):
             folder = tmp_path / "tree" / split / name
@@ -145,6 +190,13 @@ def test_an_image_bomb_is_named_and_not_decoded(small: Make, tmp_path: Path) -> 
             for number in range(4):
                 Image.new("RGB", (32, 32)).save(folder / f"{number}.png")
     Image.new("1", (20_000, 20_000)).save(tmp_path / "tree/train/a/9.png")
+    prepare = PngImageFile.load_prepare
+
+    def decode(image: PngImageFile) -> None:
+        assert image.width < 1000
+        prepare(image)
+
+    monkeypatch.setattr(PngImageFile, "load_prepare", decode)
     settings = ["network=bn_x5", "data=image_folder", f"data.folder={tmp_path / 'tree'}", "data.test=test", "steps=1"]
     with pytest.raises(BadInput, match=r"9\.png has 20000 x 20000 pixels"):
         run(small(*settings, "data.size=32", "batch_size=4", "model.width=0.125"))

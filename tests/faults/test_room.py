@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import children
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
+import children
 from bnrepro import checkpoint, data, files
 from bnrepro.errors import BadInput
 from bnrepro.record import Record, from_parquet
@@ -265,6 +265,23 @@ def test_out_of_memory_names_what_to_lower_and_leaves_the_checkpoint(
     code, said = children.finish(children.train, tmp_path / "again", *overrides)
     assert code == 0
     assert "going on from step 20" in said
+
+
+def little_memory() -> None:
+    """Have room for half a GiB more than is held."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    held = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmSize:"))
+    resource.setrlimit(resource.RLIMIT_AS, (held + 2**29, held + 2**29))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+def test_a_network_that_memory_does_not_hold_is_one_message(tmp_path: Path) -> None:
+    typed = ["train.py", "network=mlp", *children.SMALL, "model.hidden=[30000,30000]"]
+    done = children.script(*typed, folder=tmp_path, before=little_memory)
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert line.startswith("error: there is not enough memory")
+    assert "model.hidden" in line
 
 
 def train_within(kib: int, *overrides: str) -> None:

@@ -258,7 +258,7 @@ def test_handlers_are_given_back() -> None:
     assert [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)] == before
 
 
-@pytest.mark.parametrize("step", [40, 60])
+@pytest.mark.parametrize("step", [41, 60])
 def test_a_signal_in_the_last_step_ends_the_run_and_no_other_begins(
     step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +276,7 @@ def test_a_signal_in_the_last_step_ends_the_run_and_no_other_begins(
     with pytest.raises(Stopped):
         run(config)
     assert Record.of(config).status["status"] == ("finished" if step == 60 else "stopped")
+    assert Record.of(config).status["step"] == step  # no step more
 
 
 @pytest.mark.parametrize("how", ["a signal", "its machine failed"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import which
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -108,12 +109,13 @@ def check_jobs(arguments: list[str]) -> Asked:
     if dry(arguments):
         overrides = without_launcher(overrides)
     first = whole(overrides)
+    HydraConfig.instance().set_config(first)  # which ${hydra:runtime.cwd} asks
     if not options and first.hydra.mode != RunMode.MULTIRUN:
         if swept:
             raise BadInput(f"{swept[0]}: several values are a sweep: give -m; a list is written key=[a,b]")
         if launcher:
             raise BadInput(f"{launcher}: it launches sweeps: give -m")
-        return Asked(run=None if _hydras_own(overrides) else without_hydra(first))
+        return Asked(run=None if _hydras_own(overrides, first) else without_hydra(first))
     if not (swept or first.hydra.sweeper.params or launcher):  # which may be there for one run
         raise BadInput("the sweep is empty: give a key several values, such as optim.lr=0.1,0.3, or leave out -m")
     jobs = [[one for one in job if not one.startswith("hydra")] for job in grid(overrides)]
@@ -129,9 +131,19 @@ def check_jobs(arguments: list[str]) -> Asked:
     return Asked(jobs)
 
 
-def _hydras_own(overrides: list[str]) -> bool:
-    """Say whether Hydra itself is to be set, and not only told that this is one run."""
-    return any(override.startswith("hydra") and override != "hydra.mode=RUN" for override in overrides)
+def _hydras_own(overrides: list[str], composed: DictConfig) -> bool:
+    """Say whether Hydra itself is to be set or has something to do, and is not only told that this is one run."""
+    typed = any(override.startswith("hydra") and override != "hydra.mode=RUN" for override in overrides)
+    return bool(typed or composed.hydra.job.env_set or composed.hydra.job.chdir or composed.hydra.callbacks)
+
+
+def options_first(arguments: list[str]) -> list[str]:
+    """Put options, and the word that belongs to one, in front of the settings, where Hydra's parser takes them."""
+    front, settings = list[str](), list[str]()
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        of_an_option = before.startswith("-") and before not in SWEEPS and "=" not in before + argument
+        (front if argument.startswith("-") or of_an_option else settings).append(argument)
+    return front + settings
 
 
 def _check_each(jobs: list[list[str]]) -> None:

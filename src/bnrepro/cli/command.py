@@ -17,12 +17,12 @@ from omegaconf.errors import OmegaConfBaseException
 from bnrepro import door
 from bnrepro.cli.arguments import (
     SIDE_BY_SIDE,
-    SWEEPS,
     WRONG,
     Asked,
     check_jobs,
     dry,
     one_by_one,
+    options_first,
     refuse_arguments,
     usage,
     without_launcher,
@@ -44,7 +44,7 @@ def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's own reports end in exit code 1
     if {"--help", "-h"} & set(sys.argv[1:]):  # Hydra's own takes seconds, for it lists every folder of configs/
         sys.exit(door.command(_help, "stopped"))
-    arguments = sorted(sys.argv[1:], key=lambda given: given not in SWEEPS)  # argparse takes it in front
+    arguments = options_first(sys.argv[1:])
 
     def work() -> int:
         try:
