@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import image_tree
 from bnrepro import data, report, results
 from bnrepro.bench import command, floors, inception, memory, merging, mnist, peers, profile, reading, rows, same
 from bnrepro.bench.rounds import Variant, better, take_turns
 from bnrepro.errors import BadInput
 from bnrepro.models import Inception, written_out
 from bnrepro.norm import BatchNorm
-from bnrepro.report import bench_figures
+from bnrepro.report import bench_figures, readme
 from bnrepro.state import State, initial
 from bnrepro.train import advance
 from conftest import load
@@ -179,9 +180,9 @@ def test_convolutions_are_merged_to_the_same_numbers(wrong: bool, monkeypatch: p
         for unit in (module for module in state.model.modules() if isinstance(module, BatchNorm)):
             unit.weight.data.mul_(2)  # as the merged one does not
         with pytest.raises(BadInput, match="nothing was timed"):
-            merging.measure("a case", state, "images/s")
+            merging.timed("a case", state, "images/s")
         return
-    merging.measure("a case", state, "images/s")
+    merging.timed("a case", state, "images/s")
     apart, merged, _ = (variant.call for variant in seen)
     gradients: list[tuple[Tensor, ...]] = []
     grad = torch.autograd.grad
@@ -285,6 +286,26 @@ def test_the_share_of_waiting_is_of_a_step(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(inception, "setting", lambda *_: load(["network=bn_x5", *SHAPES, "model.width=0.125"]))
     monkeypatch.setattr(reading, "take_turns", lambda *_: pd.DataFrame({"step": [10.0], "mini-batch": [200.0]}))
     assert reading._waiting("shapes", "cpu")["median"].tolist() == [0.05]
+
+
+def test_what_decoding_spends_besides_the_decoder_is_told_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    image_tree.plant(tmp_path)
+    overrides = ["network=inception", "data=image_folder", "data.folder=tree", "data.test=test", "name=x"]
+    monkeypatch.setattr(inception, "setting", lambda *_: load([*overrides, f"data_root={tmp_path}"]))
+    monkeypatch.setattr(reading, "ROUNDS", 1)
+    table = reading._decoding("a tree").set_index("variant")
+    assert table.loc[table["unit"] == "share", "median"].sum() == pytest.approx(1.0)
+    assert (table.loc[table["unit"] == "images/s", "median"] > 0).all()
+    assert table.loc[f"{reading.CACHED} ÷ {reading.ALONE}", "goal"] == ">= 1"
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_a_cpu_without_bfloat16_is_not_timed_in_it(supported: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
+    assert inception.precisions("cpu") == (["float32", "bfloat16"] if supported else ["float32"])
+    assert "bfloat16" in inception.precisions("cuda")
 
 
 def test_a_case_that_another_part_measures_now_is_that_parts(tmp_path: Path) -> None:
@@ -433,6 +454,24 @@ def test_a_compiled_step_is_held_against_autograds(monkeypatch: pytest.MonkeyPat
     assert mnist._compiled(of_digits("written_out"), of_digits("autograd"))
     monkeypatch.setattr(mnist, "SINGLE", 0.0)
     assert mnist._compiled(of_digits("written_out"), of_digits("autograd")) is None
+
+
+def test_the_goals_stand_in_the_readme_between_their_marks(tmp_path: Path) -> None:
+    table = pd.concat([rows.seconds("a|b", "all of it", [2.0, 3.0, 4.0], 3.5), rows.seconds("c", "x", [9.0], 1.0)])
+    (tmp_path / "bench.json").write_text("{}")
+    table.assign(device="a processor").to_csv(tmp_path / "bench.csv", index=False)
+    shown = report.bench.bench(tmp_path)
+    assert shown
+    path = tmp_path / "README.md"
+    path.write_text("before\n<!-- speed -->\nold\n<!-- /speed -->\nafter\n")
+    for _ in range(2):
+        readme.refresh(path, pd.DataFrame({"data": [], "verdict": []}), shown["goals"])
+        lines = path.read_text().splitlines()
+        assert lines[0] == "before"
+        assert lines[-1] == "after"
+        assert "| a\\|b | all of it <= 3.5 s | 3.00 s (2.00 to 4.00) | met | a processor |" in lines
+        assert "| c | x <= 1 s | 9.00 s (9.00 to 9.00) | missed | a processor |" in lines
+        assert len(lines) == 8
 
 
 def test_growth_saturates_where_it_is_within_a_twentieth_of_the_best() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bnrepro import data
-from bnrepro.bench import merging, peers, rows
+from bnrepro.bench import peers, rows
 from bnrepro.bench.floors import convolutions
 from bnrepro.bench.rounds import OTHERWISE, THREADS, WORKERS, Variant, better, take_turns
 from bnrepro.bench.same import change, in_double, require_as_large, require_near, require_same, require_same_loss
@@ -48,7 +48,14 @@ def setting(images: str, device: str, *overrides: str) -> RunConfig:
 
 def measure(images: str, device: str) -> pd.DataFrame:
     """Return the rows for each precision."""
-    return pd.concat([_precision(images, device, precision) for precision in GOALS[device]], ignore_index=True)
+    return pd.concat([_precision(images, device, precision) for precision in precisions(device)], ignore_index=True)
+
+
+def precisions(device: str) -> list[str]:
+    """List the precisions that are timed; a CPU without bfloat16's instructions would only be seen to lack them."""
+    if device == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return [precision for precision in GOALS[device] if precision != "bfloat16"]
+    return list(GOALS[device])
 
 
 def _precision(images: str, device: str, precision: str) -> pd.DataFrame:
@@ -73,12 +80,7 @@ def _precision(images: str, device: str, precision: str) -> pd.DataFrame:
         rows.goal(case, f"ours ÷ {name}", measured["ours"] / measured[name], least)
         for name, least in GOALS[device][precision].items()
     ]
-    pieces = [table, *goals]
-    if precision == "float32":
-        pieces.append(
-            merging.measure(f"the parallel 1x1 convolutions on {images}", start(), rows.a_second("images", device))
-        )
-    return pd.concat(pieces, ignore_index=True)
+    return pd.concat([table, *goals], ignore_index=True)
 
 
 def _variants(config: RunConfig, dataset: Dataset, state: State) -> list[Variant]:

@@ -4,27 +4,42 @@ Normalisation is per map (Sec. 3.2), so they give the same numbers apart and mer
 """
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from bnrepro.bench import rows
+from bnrepro import data
+from bnrepro.bench import inception, rows
 from bnrepro.bench.rounds import Variant, take_turns
 from bnrepro.bench.same import require_near
 from bnrepro.models import Inception
 from bnrepro.models.units import Beside, ConvUnit
 from bnrepro.norm import BatchNorm
-from bnrepro.state import State
+from bnrepro.state import State, initial
 from bnrepro.train import advance
 
-APART, MERGED, STEP = "apart, as ours are", "merged in each block", "a whole step of ours"
+APART, STEP = "apart, as ours are", "a whole step of ours"
+MERGED = "merged in each block, at best"  # the merged weights were made once; a step would make them anew
 WORK = 10  # mini-batches in a round
 SINGLE = 1e-5  # that the outputs may differ in single precision
 
 
-def measure(case: str, state: State, unit: str) -> pd.DataFrame:
+def measure(images: str, device: str) -> pd.DataFrame:
     """Return the speeds of the blocks' first 1x1 convolutions, BN and nonlinearities, forward and backward."""
+    config = inception.setting(images, device)
+    dataset = data.load(config.data, Path(config.data_root), config.augment.crop).to(torch.device(device))
+    state = initial(config, dataset, torch.device(device))
+    return timed(f"the parallel 1x1 convolutions on {images}", state, rows.a_second("images", device))
+
+
+def timed(case: str, state: State, unit: str) -> pd.DataFrame:
+    """Do what :func:`measure` says for the network of ``state``.
+
+    Raises:
+        BadInput: merged they give other numbers.
+    """
     images = state.sampler.next().images
     assert isinstance(state.model, Inception)
     blocks = [(units, u, _merged(units)) for units, u in _in_parallel(state.model, images)]
@@ -32,17 +47,17 @@ def measure(case: str, state: State, unit: str) -> pd.DataFrame:
         require_near(
             "a merged convolution", merged(u).detach(), torch.cat([unit(u) for unit in units], 1).detach(), SINGLE
         )
-    gradients = [torch.randn_like(merged(u)) for _, u, merged in blocks]
+    gradients = [[torch.randn_like(unit(u)) for unit in units] for units, u, _ in blocks]  # each branch gives its own
 
     def apart() -> None:
         for (units, u, _), d_z in zip(blocks, gradients, strict=True):
-            z = [unit(u) for unit in units]
             parameters = [p for unit in units for p in unit.parameters()]
-            torch.autograd.grad(z, [u, *parameters], torch.split(d_z, [part.shape[1] for part in z], dim=1))
+            torch.autograd.grad([unit(u) for unit in units], [u, *parameters], d_z)
 
     def together() -> None:
         for (_, u, merged), d_z in zip(blocks, gradients, strict=True):
-            torch.autograd.grad(merged(u), [u, *merged.parameters()], d_z)
+            z = torch.split(merged(u), [part.shape[1] for part in d_z], dim=1)
+            torch.autograd.grad(z, [u, *merged.parameters()], d_z)
 
     calls: dict[str, Callable[[], object]] = {APART: apart, MERGED: together, STEP: lambda: advance(state)}
     variants = [Variant(name, call, images.shape[1]) for name, call in calls.items()]

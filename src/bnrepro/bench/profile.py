@@ -54,9 +54,10 @@ def measure(images: str, device: str) -> pd.DataFrame:
     configs = {
         "MNIST network without BN": mnist.setting("mlp", device),
         "MNIST network with BN": mnist.setting("mlp_bn", device),
-        f"Inception network on {images}, float32": inception.setting(images, device),
-        f"Inception network on {images}, bfloat16": inception.setting(images, device, "runtime.precision=bfloat16"),
     }
+    for precision in inception.precisions(device):
+        name = f"Inception network on {images}, {precision}"
+        configs[name] = inception.setting(images, device, f"runtime.precision={precision}")
     pieces = []
     for name, config in configs.items():
         case, shares = f"where a step's time goes: {name}", pd.DataFrame(_shares(config)).fillna(0.0)

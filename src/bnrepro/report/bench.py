@@ -52,10 +52,30 @@ def bench(results: Path) -> dict[str, Any] | None:
     return {
         "made_by": _made_by(json.loads((results / MADE_BY).read_text(encoding="utf-8"))),
         "goals": _rows(table[table["goal"].notna()]),
+        "growth": _growth(table[table["case"].str.contains(bench_figures.GROWING)]),
         "profile": _profile(table[table["case"].str.startswith(PROFILED)]),
         "others": _rows(table[table["goal"].isna() & table["ratio_to_peer"].isna()]),
         "figures": figures,
     }
+
+
+def _growth(table: pd.DataFrame) -> list[dict[str, str]]:
+    """Return for each thing that is varied its speeds, with the memory that they take, and where they saturate."""
+    found = []
+    for case, rows in table.groupby("case", sort=False):
+        of_memory = rows["unit"].str.startswith(bench_figures.MEMORY)
+        speeds, kept = rows[~of_memory], rows[rows["unit"] == f"{bench_figures.MEMORY}, measured"]
+        memory = dict(zip(kept["variant"], kept["median"], strict=True))
+        points = [
+            f"{row.variant}: {row.median:,.0f}"
+            + (f" ({memory[row.variant]:,.0f} MiB)" if row.variant in memory else "")
+            for row in speeds.itertuples()
+        ]
+        point = bench_figures.saturates(speeds)
+        words = "–" if point is None else f"{point:,g}"
+        unit = str(speeds["unit"].iloc[0])
+        found.append({"case": str(case), "points": "; ".join(points), "unit": unit, "saturates": words})
+    return found
 
 
 def _profile(table: pd.DataFrame) -> dict[str, Any] | None:

@@ -51,14 +51,15 @@ def build(results: Path) -> None:
         lstrip_blocks=True,
     )
     environment.filters.update(cell=cell, number=number, embed=_embed, interval=interval, count=count, percent=percent)
-    content = {
+    content: dict[str, Any] = {
         "sections": sections,
         "citation": paper.CITATION,
         "dirty": bool(runs["dirty"].any()),
         "fingerprint": fingerprint(results),
         "bench": bench(results),
     }
-    readme.refresh(results.absolute().parent / "README.md", claims)
+    measured = content["bench"]["goals"] if content["bench"] else []
+    readme.refresh(results.absolute().parent / "README.md", claims, measured)
     write_text(results / "report.html", environment.get_template("page.html.j2").render(content))
     write_text(results / "README.md", environment.get_template("readme.md.j2").render(content))  # last: all is made
 

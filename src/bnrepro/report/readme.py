@@ -1,26 +1,39 @@
-"""The table of claims in README.md, between its two marks: what was run, and the names of what was not."""
+"""Two tables in README.md, each between its two marks: the claims, and the goals of speed."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from bnrepro.files import write_text
 from bnrepro.report.cells import cell, interval, number
 
-BEGIN, END = "<!-- claims -->", "<!-- /claims -->"
 EMBEDDED = {"digits", "shapes"}  # stand in for the paper's data: results/README.md alone shows them
 
 
-def refresh(readme: Path, claims: pd.DataFrame) -> None:
-    """Write the table anew where ``readme`` is there and has the marks."""
-    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if begin and end:
-        write_text(readme, f"{before}{BEGIN}\n{_table(claims)}\n{END}{after}")
+def refresh(readme: Path, claims: pd.DataFrame, goals: list[dict[str, Any]]) -> None:
+    """Write the tables anew where ``readme`` is there and has their marks."""
+    text = before = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    for name, table in (("claims", _claims(claims)), ("speed", _goals(goals))):
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        first, found, rest = text.partition(begin)
+        _, ended, last = rest.partition(end)
+        text = f"{first}{begin}\n{table}\n{end}{last}" if found and ended else text
+    if text != before:
+        write_text(readme, text)
 
 
-def _table(claims: pd.DataFrame) -> str:
+def _goals(goals: list[dict[str, Any]]) -> str:
+    lines = ["| case | goal | measured (range) | | processor |", "|---|---|---|---|---|"]
+    for row in goals:
+        unit = " s" if row["unit"] == "s" else ""
+        measured = f"{number(row['median'])}{unit} ({number(row['low'])} to {number(row['high'])})"
+        cells = [cell(row["case"]), f"{cell(row['variant'])} {row['goal']}{unit}", measured, row["met"], row["device"]]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _claims(claims: pd.DataFrame) -> str:
     ours = claims[~claims["data"].isin(EMBEDDED)]
     run, rest = ours[ours["verdict"] != "not run"], ours[ours["verdict"] == "not run"]
     lines = ["| claim | of | paper | ours (95 % interval) | seeds | verdict | data |", "|---|---|---|---|---|---|---|"]
