@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import children
 import pytest
 import torch
 
+import children
 from bnrepro import data
 from bnrepro import run as running
 from bnrepro.record import Record

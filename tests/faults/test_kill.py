@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import children
 import pytest
 import torch
 
+import children
 from bnrepro.compose import grid
 from bnrepro.config import RunConfig
 from bnrepro.record import Record

@@ -7,11 +7,11 @@ from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-import children
 import numpy as np
 import pytest
 import torch
 
+import children
 from bnrepro import checkpoint, data, tables
 from bnrepro import run as running
 from bnrepro.config import RunConfig

@@ -6,9 +6,9 @@ import socket
 import time
 from pathlib import Path
 
-import children
 import pytest
 
+import children
 from bnrepro.errors import BadInput
 from bnrepro.record import Record
 from bnrepro.run import run
