@@ -75,6 +75,11 @@ def door(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[Ru
         (["-m", "optim.lr=range(1,200)", "steps=range(1,200)"], "the sweep would have more than 10,000 jobs"),
         (["--experimental-rerun", "job.pickle"], "--experimental-rerun: settings are given as KEY=VALUE"),
         (["--config-name=other"], "--config-name=other: settings are given as KEY=VALUE"),
+        (
+            ["experiment=../../elsewhere/x"],
+            "name one of configs/experiment; files of your own go in",
+        ),
+        (["--config-dir=x", "hydra/launcher=local", "-m"], "put what --config-dir has there, or leave it out"),
         (["hydra/callbacks=x"], "it cannot be set; files of your own go in --config-dir=FOLDER"),
         (["hydra.searchpath=[file:///tmp]"], "it cannot be set; files of your own go in --config-dir=FOLDER"),
         (

@@ -134,9 +134,37 @@ def a_pipe(folder: Path) -> str:
     return "(it is no regular file); move it away"
 
 
+def one_that_takes_a_file_from_elsewhere(folder: Path) -> str:
+    a_file(folder, "# @package _global_\ndefaults: [../../elsewhere/evil]\n")
+    (folder / "../elsewhere").mkdir()
+    (folder / "../elsewhere/evil.yaml").write_text(f"# @package _global_\nhydra: {{callbacks: {{{CALLBACK}}}}}\n")
+    return "evil.yaml names a file by .."
+
+
+def one_whose_grid_takes_it(folder: Path) -> str:
+    one_that_takes_a_file_from_elsewhere(folder)
+    grid = "hydra: {mode: MULTIRUN, sweeper: {params: {data: '../../elsewhere/evil'}}}"
+    (folder / "experiment/evil.yaml").write_text(f"# @package _global_\n{grid}\n")
+    return "evil.yaml names a file by .."
+
+
+def one_in_hydras_folder_by_a_link(folder: Path) -> str:
+    a_file(folder, "# @package _global_\n")
+    (folder / "a/job_logging").mkdir(parents=True)
+    (folder / "a/job_logging/log.yaml").write_text(f"{LOG.replace(', ', chr(10), 2)}\n")
+    (folder / "hydra").symlink_to("a")
+    return "log.yaml sets Hydra itself"
+
+
+def one_that_is_its_own_default(folder: Path) -> str:
+    a_file(folder, "# @package _global_\ndefaults: [evil]\nsteps: 3\n")
+    return "error: a file of settings has itself among its defaults"
+
+
 MAKERS = [a_file, one_behind_a_link, one_that_only_hydra_reads, a_pipe, one_that_makes_the_call_itself]
 MAKERS += [one_that_logs_elsewhere, one_of_hydras_package, one_that_chooses_it_among_the_defaults]
-MAKERS += [one_in_hydras_folder, one_whose_grid_does]
+MAKERS += [one_in_hydras_folder, one_in_hydras_folder_by_a_link, one_whose_grid_does, one_whose_grid_takes_it]
+MAKERS += [one_that_takes_a_file_from_elsewhere, one_that_is_its_own_default]
 
 
 @pytest.mark.parametrize("option", [["--config-dir", "own"], ["--config-dir=own"], ["-cd", "own"], ["--config-d=own"]])

@@ -66,6 +66,7 @@ def refuse_arguments(arguments: list[str]) -> None:
         BadInput: ``+key``, ``~key``, ``group=null``, a word without ``=``, Slurm where there is none, or a file that
             would have Hydra call a function.
     """
+    _refuse_elsewhere(arguments)
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if re.match("--(e|config-[pn])|-c[pn]", argument):
             raise BadInput(f"{argument}: settings are given as KEY=VALUE, files of your own in --config-dir=FOLDER")
@@ -84,10 +85,25 @@ def refuse_arguments(arguments: list[str]) -> None:
             raise BadInput(f"{argument}: choose hydra/launcher= or hydra/sweeper= instead")
         if re.fullmatch("hydra/launcher=(submitit_)?slurm", argument) and not (which("sbatch") or dry(arguments)):
             raise BadInput(f"{argument}: there is no sbatch here; give the command where Slurm takes jobs")
-        group, _, value = argument.partition("=")
-        allowed = sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")) if re.fullmatch(r"\w+", group) else []
-        if allowed and re.fullmatch(r"null|true|false|[-+\d.e]*", value):
-            raise BadInput(f"{group} is {value or 'empty'}; allowed: {', '.join(allowed)}")
+        _refuse_choice(argument)
+
+
+def _refuse_elsewhere(arguments: list[str]) -> None:
+    own = any(re.match("--config-d|-cd", argument) for argument in arguments)
+    launcher = next((argument for argument in arguments if argument.startswith("hydra/launcher=")), "")
+    if own and launcher and not dry(arguments):
+        raise BadInput(
+            f"{launcher}: its runs are checked from configs/; put what --config-dir has there, or leave it out"
+        )
+
+
+def _refuse_choice(argument: str) -> None:
+    group, _, value = argument.partition("=")
+    if (CONFIGS / group).is_dir() and ".." in value:
+        raise BadInput(f"{argument}: name one of configs/{group}; files of your own go in --config-dir=FOLDER")
+    allowed = sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")) if re.fullmatch(r"\w+", group) else []
+    if allowed and re.fullmatch(r"null|true|false|[-+\d.e]*", value):
+        raise BadInput(f"{group} is {value or 'empty'}; allowed: {', '.join(allowed)}")
 
 
 def check_jobs(arguments: list[str]) -> Asked:

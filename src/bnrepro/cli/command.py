@@ -61,6 +61,8 @@ def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
                 return _through(task, asked.jobs, StopRequest())
         except WRONG as error:
             return report(error)
+        except RecursionError:  # of composing: a run's own ends in _run
+            return door.refuse("a file of settings has itself among its defaults, or among theirs; take it out")
         except Exception as error:
             if not isinstance(error.__cause__, CalledProcessError):  # sbatch's, as submitit wraps it
                 raise

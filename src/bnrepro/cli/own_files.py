@@ -40,6 +40,8 @@ def check(folder: Path) -> None:
         except (YAMLError, ValueError) as error:  # Hydra's own loader may take it all the same
             raise BadInput(f"{path} cannot be read as settings: {' '.join(str(error).split())}") from error
         _check_values(path, settings)
+        if isinstance(settings, dict) and ".." in f"{settings.get('defaults', '')}{settings.get('hydra', '')}":
+            raise BadInput(f"{path} names a file by ..: a default, or a choice in a grid, lies in a folder of settings")
         own = isinstance(settings, dict) and not _within(settings.pop("hydra", {}), GRID)
         in_a_package = re.search(r"@package\s.*hydra", text)
         if own or in_a_package or "hydra" in path.relative_to(folder).parts or _names_hydra(settings):
@@ -79,11 +81,15 @@ def _names_hydra(settings: Any) -> bool:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    seen = set()
+    """List the files under each of their names: a link may be named as nothing else is."""
+    found = 0
     for place, folders, names in os.walk(folder, followlinks=True):
-        here = os.path.realpath(place)
-        if here in seen:  # a link that leads back
+        above = [Path(place), *Path(place).parents]
+        within = above[1 : above.index(folder) + 1]
+        if os.path.realpath(place) in {os.path.realpath(one) for one in within}:  # a link that leads back
             folders.clear()
             continue
-        seen.add(here)
+        found += len(names)
+        if found > MOST:
+            raise BadInput(f"{folder} has more than {MOST:,} files; name a folder of settings alone")
         yield from (Path(place, name) for name in sorted(names) if name.endswith((".yaml", ".yml")))
