@@ -80,6 +80,7 @@ def one_that_makes_the_call_itself(folder: Path) -> str:
 
 
 LOG = "version: 1, root: {handlers: [x]}, handlers: {x: {class: logging.FileHandler, filename: executed}}"
+LOG_FILE = LOG.replace(", ", "\n", 2) + "\n"
 
 
 def one_that_logs_elsewhere(folder: Path) -> str:
@@ -88,22 +89,28 @@ def one_that_logs_elsewhere(folder: Path) -> str:
 
 
 def one_of_hydras_package(folder: Path) -> str:
-    a_file(folder, f"# @package hydra.job_logging\n{LOG.replace(', ', chr(10), 2)}\n")
+    a_file(folder, f"# @package hydra.job_logging\n{LOG_FILE}")
     return "evil.yaml sets Hydra itself"
 
 
 def one_that_chooses_it_among_the_defaults(folder: Path) -> str:
     a_file(folder, "# @package _global_\ndefaults:\n  - /own@hydra.job_logging: log\n")
     (folder / "own").mkdir()
-    (folder / "own/log.yaml").write_text(f"{LOG.replace(', ', chr(10), 2)}\n")
+    (folder / "own/log.yaml").write_text(LOG_FILE)
     return "evil.yaml sets Hydra itself"
 
 
-def one_in_hydras_folder(folder: Path) -> str:
+def one_in_hydras_folder(folder: Path, name: str = "hydra") -> str:
     a_file(folder, "# @package _global_\n")
-    (folder / "hydra/job_logging").mkdir(parents=True)
-    (folder / "hydra/job_logging/log.yaml").write_text(f"{LOG.replace(', ', chr(10), 2)}\n")
+    (folder / name / "job_logging").mkdir(parents=True)
+    (folder / name / "job_logging/log.yaml").write_text(LOG_FILE)
     return "log.yaml sets Hydra itself"
+
+
+def one_in_hydras_folder_by_a_link(folder: Path) -> str:
+    said = one_in_hydras_folder(folder, "a")
+    (folder / "hydra").symlink_to("a")
+    return said
 
 
 def one_whose_grid_does(folder: Path) -> str:
@@ -146,14 +153,6 @@ def one_whose_grid_takes_it(folder: Path) -> str:
     grid = "hydra: {mode: MULTIRUN, sweeper: {params: {data: '../../elsewhere/evil'}}}"
     (folder / "experiment/evil.yaml").write_text(f"# @package _global_\n{grid}\n")
     return "evil.yaml names a file by .."
-
-
-def one_in_hydras_folder_by_a_link(folder: Path) -> str:
-    a_file(folder, "# @package _global_\n")
-    (folder / "a/job_logging").mkdir(parents=True)
-    (folder / "a/job_logging/log.yaml").write_text(f"{LOG.replace(', ', chr(10), 2)}\n")
-    (folder / "hydra").symlink_to("a")
-    return "log.yaml sets Hydra itself"
 
 
 def one_that_is_its_own_default(folder: Path) -> str:

@@ -84,6 +84,48 @@ def test_killed_twenty_times_a_run_ends_as_if_nothing_had_been(tmp_path: Path) -
     assert not list(record.folder.glob(".*.part"))
 
 
+def die_in_a_write(number: int, config: RunConfig) -> None:
+    """Train, and end by SIGKILL before the call ``number`` of those that put the second checkpoint in its place."""
+    from bnrepro import checkpoint
+
+    writes, calls, write = [0], [0], checkpoint.write_bytes
+
+    def counted(*arguments: Any, **named: Any) -> None:
+        writes[0] += 1
+        write(*arguments, **named)
+        assert writes[0] == 1, f"the write has {calls[0]} calls"
+
+    def dying(original: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            calls[0] += writes[0] == 2
+            if calls[0] == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*arguments)
+
+        return call
+
+    checkpoint.write_bytes = counted
+    os.fsync = dying(os.fsync)
+    Path.replace = dying(Path.replace)  # type: ignore[method-assign]
+    run(config)
+
+
+@pytest.mark.parametrize(("number", "step"), [(1, 10), (2, 10), (3, 10), (4, 20)])
+def test_killed_at_any_call_of_a_checkpoints_write_a_run_goes_on_from_the_last_whole_one(
+    number: int, step: int, tmp_path: Path
+) -> None:
+    """It writes the file through to the disk, keeps the one before it, puts it in its place, and keeps the names."""
+    overrides = ["network=mlp", "steps=30", "runtime.checkpoint_every=10", f"runs_root={tmp_path / 'runs'}"]
+    config = load([*children.SMALL, *overrides])
+    code, said = children.finish(die_in_a_write, tmp_path / "said", number, config)
+    assert code == -signal.SIGKILL, said
+    code, said = children.finish(children.train, tmp_path / "again", *overrides)
+    assert code == 0, said
+    assert f"going on from step {step}\n" in said
+    undisturbed = run(replace(config, runs_root=str(tmp_path / "alone")))
+    assert Record.of(config).metrics.read_bytes() == undisturbed.metrics.read_bytes()
+
+
 @pytest.mark.parametrize("place", ["checkpoint write", "table write"])
 def test_killed_as_it_ends_a_run_is_ended_by_the_same_command(place: str, tmp_path: Path) -> None:
     """After the last step, in the writes that end it."""
