@@ -1,5 +1,6 @@
 """The door: what is accepted, and what each mistake is answered with."""
 
+import io
 import os
 import resource
 import shutil
@@ -79,7 +80,11 @@ def door(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[Ru
             ["experiment=../../elsewhere/x"],
             "name one of configs/experiment; files of your own go in",
         ),
-        (["--config-dir=x", "hydra/launcher=local", "-m"], "put what --config-dir has there, or leave it out"),
+        (["--config-dir=x", "network=mlp"], "--config-dir=x: it must be a folder, as in --config-dir=FOLDER"),
+        (["--config-dir=", "network=mlp"], "--config-dir=: it must be a folder"),
+        (["--config-dir", "network=mlp"], "--config-dir=network=mlp: it must be a folder"),
+        (["network=mlp", "-cd"], "--config-dir=: it must be a folder"),
+        (["--config-dir=.", "-cd", "."], "--config-dir is given 2 times"),
         (["hydra/callbacks=x"], "it cannot be set; files of your own go in --config-dir=FOLDER"),
         (["hydra.searchpath=[file:///tmp]"], "it cannot be set; files of your own go in --config-dir=FOLDER"),
         (
@@ -156,11 +161,48 @@ def test_a_mistake_gets_one_message_and_exit_code_2(
 def test_options_may_stand_between_settings(
     options: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "own/experiment").mkdir(parents=True)
-    (tmp_path / "own/experiment/mine.yaml").write_text("# @package _global_\nexperiment: mine\nsteps: 7\n")
+    own_experiment(tmp_path / "own", "steps: 7")
     monkeypatch.chdir(tmp_path)
     code, (seen,) = door(monkeypatch, "network=mlp", *options, "experiment=mine", "batch_size=10")
     assert (code, seen.experiment, seen.steps, seen.batch_size) == (0, "mine", 7, 10)
+
+
+def own_experiment(folder: Path, *lines: str) -> None:
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "experiment/mine.yaml").write_text("\n".join(["# @package _global_", "experiment: mine", *lines, ""]))
+
+
+@pytest.mark.parametrize("name", ["ö 'o\\'\"w=n$,", "{own}\\"])
+def test_an_experiment_of_ones_own_has_its_grid(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    own_experiment(tmp_path / name, "hydra: {mode: MULTIRUN, sweeper: {params: {steps: '7,8'}}}")
+    monkeypatch.chdir(tmp_path)
+    code, seen = door(monkeypatch, "experiment=mine", "--config-dir", name)
+    assert code == 0
+    assert [(config.experiment, config.steps) for config in seen] == [("mine", 7), ("mine", 8)]
+
+
+@pytest.mark.parametrize(
+    ("text", "typed", "says"),
+    [
+        ("nope: 3", [], "your own experiment/mine.yaml sets nope, which is no setting; configs/config.yaml has those"),
+        ("optim: {nope: 3}", [], "your own experiment/mine.yaml sets optim.nope, which the optim that you chose does"),
+        ("steps: many", [], "your own experiment/mine.yaml, steps: Value 'many'"),
+        ("steps: 0", [], "steps is 0: it must be 1 or more"),
+        ("steps: 1", ["experiment=mime"], "unknown experiment 'mime'; allowed: ablations, "),
+        ("steps: 1", ["-m", "steps=range(0,201)"], "a sweep with --config-dir has at most 200 jobs, this one 201"),
+        ("steps: 1", ["-m", "steps=1,2", "hydra/sweeper=search"], "hydra/sweeper= takes configs/ alone"),
+    ],
+)
+def test_a_mistake_in_a_file_of_ones_own_is_one_message(
+    text: str, typed: list[str], says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own_experiment(tmp_path, text)
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
+    code, seen = door(monkeypatch, f"--config-dir={tmp_path}", "experiment=mine", *typed)
+    assert (code, seen) == (2, [])
+    assert says in said.getvalue()
+    assert said.getvalue().count("\n") == said.getvalue().count("error: ") == 1
 
 
 @pytest.mark.parametrize("many", [[], ["-m", "network=mlp,mlp_bn"]], ids=["a run", "a sweep"])

@@ -243,21 +243,34 @@ def explain(error: Exception) -> str:
         return _explain_key(cause, key, first) if key else first
     if isinstance(error, YAMLError):
         return f"a file of settings cannot be read: {' '.join(str(error).split())}"
-    file = re.search(r"In '([\w/]+)': \w+ raised while composing config:\nKey .*\n\s+full_key: ((\w+)\S*)", str(error))
+    file = re.search(r"In '(.+)': \w+ raised while composing config:\n(.*)\n\s+full_key: ((\w+)\S*)", str(error))
     if file:
-        return (
-            f"configs/{file[1]}.yaml sets {file[2]}, which the {file[3]} that you chose does not have; "
-            "take a network, data or experiment that go together"
-        )
+        return _explain_file(*file.groups())
     plugin = re.search(r"Could not find 'hydra/(launcher/submitit_(?:slurm|local)|sweeper/optuna)'", str(error))
     if plugin:
         choice, extra = ("launcher=slurm", "slurm") if "submitit" in plugin[1] else ("sweeper=search", "search")
         return f"hydra/{choice} is not installed: .venv/bin/pip install -e '.[{extra}]'"
     group = re.search(r"Could not find '([\w/]+)/([^']*)'\s+Available options in '[\w/]+':\n((?:\t\S+\n)+)", str(error))
     if not group:
-        return str(error)
-    ours = [name for name in group[3].split() if (CONFIGS / group[1] / f"{name}.yaml").exists()]  # not all of Hydra's
-    return f"unknown {group[1]} {group[2]!r}; allowed: {', '.join(ours)}"
+        return str(error).partition("\n\nConfig search path:")[0]
+    hydras = group[1].startswith("hydra/")  # of which ours alone are meant
+    known = [name for name in group[3].split() if not hydras or (CONFIGS / group[1] / f"{name}.yaml").exists()]
+    return f"unknown {group[1]} {group[2]!r}; allowed: {', '.join(known)}"
+
+
+def _explain_file(name: str, first: str, key: str, group: str) -> str:
+    ours = (CONFIGS / f"{name}.yaml").exists()
+    path = f"configs/{name}.yaml" if ours else f"your own {name}.yaml"
+    if not ours and group == "experiment":
+        return f"{path} does not begin with the line # @package _global_, as an experiment's file does"
+    if not first.startswith("Key "):
+        return f"{path}, {key}: {first}"
+    if key == group:
+        return f"{path} sets {key}, which is no setting; configs/config.yaml has those there are"
+    return (
+        f"{path} sets {key}, which the {group} that you chose does not have; "
+        "take a network, data or experiment that go together"
+    )
 
 
 def _explain_key(cause: OmegaConfBaseException, key: str, first: str) -> str:

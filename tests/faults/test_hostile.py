@@ -70,13 +70,13 @@ CALLBACK = "x: {_target_: pathlib.Path.touch, self: executed}"
 def a_file(folder: Path, text: str = f"# @package hydra.callbacks\n{CALLBACK}\n") -> str:
     (folder / "experiment").mkdir(parents=True)
     (folder / "experiment/evil.yaml").write_text(text)
-    return "names a _target_: settings call no functions"
+    return "sets hydra.callbacks: "
 
 
 def one_that_makes_the_call_itself(folder: Path) -> str:
     decoded = "${oc.decode:'{_target_: pathlib.Path.touch, self: executed}'}"
     a_file(folder, f'# @package hydra.callbacks\nx: "{decoded}"\n')
-    return "settings do not compute"
+    return "sets hydra.callbacks: "
 
 
 LOG = "version: 1, root: {handlers: [x]}, handlers: {x: {class: logging.FileHandler, filename: executed}}"
@@ -85,26 +85,26 @@ LOG_FILE = LOG.replace(", ", "\n", 2) + "\n"
 
 def one_that_logs_elsewhere(folder: Path) -> str:
     a_file(folder, f"# @package _global_\nhydra: {{job_logging: {{{LOG}}}}}\n")
-    return "evil.yaml sets Hydra itself"
+    return "sets hydra.job_logging: "
 
 
 def one_of_hydras_package(folder: Path) -> str:
     a_file(folder, f"# @package hydra.job_logging\n{LOG_FILE}")
-    return "evil.yaml sets Hydra itself"
+    return "sets hydra.job_logging: "
 
 
 def one_that_chooses_it_among_the_defaults(folder: Path) -> str:
     a_file(folder, "# @package _global_\ndefaults:\n  - /own@hydra.job_logging: log\n")
     (folder / "own").mkdir()
     (folder / "own/log.yaml").write_text(LOG_FILE)
-    return "evil.yaml sets Hydra itself"
+    return "sets hydra.job_logging: "
 
 
 def one_in_hydras_folder(folder: Path, name: str = "hydra") -> str:
-    a_file(folder, "# @package _global_\n")
-    (folder / name / "job_logging").mkdir(parents=True)
-    (folder / name / "job_logging/log.yaml").write_text(LOG_FILE)
-    return "log.yaml sets Hydra itself"
+    a_file(folder, "# @package _global_\ndefaults: [{override /hydra/callbacks: call}]\n")
+    (folder / name / "callbacks").mkdir(parents=True)
+    (folder / name / "callbacks/call.yaml").write_text(f"{CALLBACK}\n")
+    return "sets hydra.callbacks: "
 
 
 def one_in_hydras_folder_by_a_link(folder: Path) -> str:
@@ -116,7 +116,30 @@ def one_in_hydras_folder_by_a_link(folder: Path) -> str:
 def one_whose_grid_does(folder: Path) -> str:
     grid = "hydra: {mode: MULTIRUN, sweeper: {params: {+hydra.callbacks.x: '{_target_: pathlib.Path.touch}'}}}"
     a_file(folder, f"# @package _global_\n{grid}\n")
-    return "evil.yaml sets Hydra itself"
+    return "sets hydra.callbacks: "
+
+
+def one_whose_grid_chooses_a_launcher(folder: Path) -> str:
+    grid = "hydra: {mode: MULTIRUN, sweeper: {params: {hydra/launcher: local, seeds: '[0],[1]'}}}"
+    a_file(folder, f"# @package _global_\n{grid}\n")
+    return "sets hydra.launcher: "
+
+
+def one_of_which_a_later_job_does(folder: Path) -> str:
+    grid = "hydra: {mode: MULTIRUN, sweeper: {params: {optim: 'sgd,other'}}}"
+    a_file(folder, f"# @package _global_\n{grid}\n")
+    (folder / "optim").mkdir()
+    (folder / "optim/other.yaml").write_text("defaults: [sgd, /own@_global_.hydra.job_logging: log]\n")
+    (folder / "own").mkdir()
+    (folder / "own/log.yaml").write_text(LOG_FILE)
+    return "sets hydra.job_logging: "
+
+
+def one_that_takes_the_types_away(folder: Path) -> str:
+    a_file(folder, "# @package _global_\nsteps: many\n")
+    (folder / "schema").mkdir()
+    (folder / "schema/run.yaml").write_text("{}\n")
+    return "this name is taken by the types of the settings"
 
 
 def one_behind_a_link(folder: Path) -> str:
@@ -125,7 +148,7 @@ def one_behind_a_link(folder: Path) -> str:
     (folder / "again").symlink_to(".")
     (folder / "../elsewhere").mkdir()
     (folder / "../elsewhere/evil.yaml").write_text(f"# @package hydra.callbacks\n{CALLBACK}\n")
-    return "names a _target_: settings call no functions"
+    return "sets hydra.callbacks: "
 
 
 def one_that_only_hydra_reads(folder: Path) -> str:
@@ -145,14 +168,14 @@ def one_that_takes_a_file_from_elsewhere(folder: Path) -> str:
     a_file(folder, "# @package _global_\ndefaults: [../../elsewhere/evil]\n")
     (folder / "../elsewhere").mkdir()
     (folder / "../elsewhere/evil.yaml").write_text(f"# @package _global_\nhydra: {{callbacks: {{{CALLBACK}}}}}\n")
-    return "evil.yaml names a file by .."
+    return "sets hydra.callbacks: "
 
 
 def one_whose_grid_takes_it(folder: Path) -> str:
     one_that_takes_a_file_from_elsewhere(folder)
     grid = "hydra: {mode: MULTIRUN, sweeper: {params: {data: '../../elsewhere/evil'}}}"
     (folder / "experiment/evil.yaml").write_text(f"# @package _global_\n{grid}\n")
-    return "evil.yaml names a file by .."
+    return "sets hydra.callbacks: "
 
 
 def one_that_is_its_own_default(folder: Path) -> str:
@@ -162,12 +185,16 @@ def one_that_is_its_own_default(folder: Path) -> str:
 
 MAKERS = [a_file, one_behind_a_link, one_that_only_hydra_reads, a_pipe, one_that_makes_the_call_itself]
 MAKERS += [one_that_logs_elsewhere, one_of_hydras_package, one_that_chooses_it_among_the_defaults]
+MAKERS += [one_whose_grid_chooses_a_launcher, one_of_which_a_later_job_does, one_that_takes_the_types_away]
 MAKERS += [one_in_hydras_folder, one_in_hydras_folder_by_a_link, one_whose_grid_does, one_whose_grid_takes_it]
 MAKERS += [one_that_takes_a_file_from_elsewhere, one_that_is_its_own_default]
 
 
-@pytest.mark.parametrize("option", [["--config-dir", "own"], ["--config-dir=own"], ["-cd", "own"], ["--config-d=own"]])
-@pytest.mark.parametrize("make", MAKERS)
+FORMS = [["--config-dir", "own"], ["-cd", "own"], ["-cd=own"], ["--config-d=own"]]
+CASES = [(make, ["--config-dir=own"]) for make in MAKERS] + [(a_file, form) for form in FORMS]
+
+
+@pytest.mark.parametrize(("make", "option"), CASES)
 def test_a_file_of_ones_own_calls_no_function(
     make: Callable[[Path], str],
     option: list[str],

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from bnrepro.cli import own_files
-from bnrepro.compose import CONFIGS, choices, explain, grid, load, whole, without_hydra
+from bnrepro.compose import CONFIGS, choices, explain, grid, to_config, whole, without_hydra
 from bnrepro.errors import BadInput
 from bnrepro.machine import cores
 
@@ -63,16 +63,11 @@ def refuse_arguments(arguments: list[str]) -> None:
     """Refuse what Hydra would take without a word, or answer with its own documentation.
 
     Raises:
-        BadInput: ``+key``, ``~key``, ``group=null``, a word without ``=``, Slurm where there is none, or a file that
-            would have Hydra call a function.
+        BadInput: ``+key``, ``~key``, ``group=null``, a word without ``=``, or Slurm where there is none.
     """
-    _refuse_elsewhere(arguments)
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if re.match("--(e|config-[pn])|-c[pn]", argument):
             raise BadInput(f"{argument}: settings are given as KEY=VALUE, files of your own in --config-dir=FOLDER")
-        for given, folder in ((before, argument), argument.split("=", 1) if "=" in argument else ("", "")):
-            if re.fullmatch("--config-d(i|ir)?|-cd", given):
-                own_files.check(Path(folder))
         if argument.startswith("-") or (before.startswith("-") and before not in SWEEPS and "=" not in argument):
             continue
         if argument.startswith(("+", "~")):
@@ -88,15 +83,6 @@ def refuse_arguments(arguments: list[str]) -> None:
         _refuse_choice(argument)
 
 
-def _refuse_elsewhere(arguments: list[str]) -> None:
-    own = any(re.match("--config-d|-cd", argument) for argument in arguments)
-    launcher = next((argument for argument in arguments if argument.startswith("hydra/launcher=")), "")
-    if own and launcher and not dry(arguments):
-        raise BadInput(
-            f"{launcher}: its runs are checked from configs/; put what --config-dir has there, or leave it out"
-        )
-
-
 def _refuse_choice(argument: str) -> None:
     group, _, value = argument.partition("=")
     if (CONFIGS / group).is_dir() and ".." in value:
@@ -110,22 +96,27 @@ def check_jobs(arguments: list[str]) -> Asked:
     """Compose what is asked for.
 
     Raises:
-        BadInput: a job is bad, or is another one's run; there is nothing to sweep; the launcher's settings are bad.
+        BadInput: a job is bad, or is another one's run; there is nothing to sweep; the launcher's settings are bad; a
+            person's own files set more of Hydra than a grid.
     """
     options = [argument for argument in arguments if argument.startswith("-")]
     overrides = [argument for argument in arguments if "=" in argument and argument not in options]
-    swept = [override for override in overrides if choices(override)]
-    searches = any(override.startswith("hydra/sweeper=") for override in overrides)
-    if searches or not set(options) <= set(SWEEPS):  # a search finds its jobs as it goes; --cfg and the like run none
+    if dry(arguments):
+        overrides = without_launcher(overrides)
+    ours = _without_own_files(overrides)
+    if any(override.startswith("hydra/sweeper=") for override in overrides):  # a search finds its jobs as it goes
+        if ours is not None:
+            raise BadInput("hydra/sweeper= takes configs/ alone: put what --config-dir has there, or leave it out")
+        return Asked()
+    if not set(options) <= set(SWEEPS):  # --cfg and the like run none
         return Asked()
     for override in overrides:
         if "interval(" in override:
             raise BadInput(f"{override}: an interval is for hydra/sweeper=search; name the values, as in key=a,b")
-    launcher = next((override for override in overrides if override.startswith("hydra/launcher=")), "")
-    if dry(arguments):
-        overrides = without_launcher(overrides)
     first = whole(overrides)
     HydraConfig.instance().set_config(first)  # which ${hydra:runtime.cwd} asks
+    swept = [override for override in overrides if choices(override)]
+    launcher = next((override for override in overrides if override.startswith("hydra/launcher=")), "")
     if not options and first.hydra.mode != RunMode.MULTIRUN:
         if swept:
             raise BadInput(f"{swept[0]}: several values are a sweep: give -m; a list is written key=[a,b]")
@@ -134,9 +125,16 @@ def check_jobs(arguments: list[str]) -> Asked:
         return Asked(run=None if _hydras_own(overrides, first) else without_hydra(first))
     if not (swept or first.hydra.sweeper.params or launcher):  # which may be there for one run
         raise BadInput("the sweep is empty: give a key several values, such as optim.lr=0.1,0.3, or leave out -m")
-    jobs = [[one for one in job if not one.startswith("hydra")] for job in grid(overrides)]
+    jobs = grid(overrides)
     if len(jobs) <= CHECKED:
-        _check_each(jobs)
+        _check_each(jobs, ours)
+    elif ours is not None:
+        raise BadInput(f"a sweep with --config-dir has at most {CHECKED} jobs, this one {len(jobs):,}: sweep over less")
+    _check_launch(first)
+    return Asked(jobs)
+
+
+def _check_launch(first: DictConfig) -> None:
     at_once = first.hydra.sweeper.get("max_batch_size")
     if at_once is not None and at_once < 1:
         raise BadInput(f"hydra.sweeper.max_batch_size is {at_once}: it must be null or 1 or more")
@@ -144,12 +142,12 @@ def check_jobs(arguments: list[str]) -> Asked:
         value = first.hydra.launcher.get(key, 1)
         if value == 0 or (key == "timeout_min" and value < 0):
             raise BadInput(f"hydra.launcher.{key} is {value}: it must be {allowed}")
-    return Asked(jobs)
 
 
 def _hydras_own(overrides: list[str], composed: DictConfig) -> bool:
     """Say whether Hydra itself is to be set or has something to do, and is not only told that this is one run."""
-    typed = any(override.startswith("hydra") and override != "hydra.mode=RUN" for override in overrides)
+    ours = ("hydra.mode=RUN", "hydra.searchpath=")
+    typed = any(override.startswith("hydra") and not override.startswith(ours) for override in overrides)
     return bool(typed or composed.hydra.job.env_set or composed.hydra.job.chdir or composed.hydra.callbacks)
 
 
@@ -162,19 +160,42 @@ def options_first(arguments: list[str]) -> list[str]:
     return front + settings
 
 
-def _check_each(jobs: list[list[str]]) -> None:
+def said(job: list[str]) -> str:
+    """Name a job by its settings, without Hydra's."""
+    return " ".join(override for override in job if not override.startswith("hydra"))
+
+
+def _without_own_files(overrides: list[str]) -> DictConfig | None:
+    """Compose Hydra's settings as configs/ and what is typed have them; None where no other files are given.
+
+    Raises:
+        BadInput: with those files they are others.
+    """
+    of_hydra = [override for override in overrides if override.startswith("hydra")]
+    typed = [override for override in of_hydra if not override.startswith("hydra.searchpath=")]
+    if len(typed) == len(of_hydra):
+        return None
+    ours = whole(typed)
+    own_files.refuse_more_than_a_grid(whole(overrides), ours)
+    return ours
+
+
+def _check_each(jobs: list[list[str]], ours: DictConfig | None) -> None:
     from bnrepro.record import Record  # imports pandas
 
     seen: dict[Path, str] = {}
     for job in jobs:
-        said = " ".join(job)
+        named = said(job)
         try:
-            folder = Record.of(load(job)).folder
+            composed = whole(job)
+            if ours is not None:
+                own_files.refuse_more_than_a_grid(composed, ours)
+            folder = Record.of(to_config(without_hydra(composed))).folder
         except WRONG as error:
-            raise BadInput(f"{explain(error)}; that is the job {said}; nothing was started") from error
+            raise BadInput(f"{explain(error)}; that is the job {named}; nothing was started") from error
         if folder in seen:
-            raise BadInput(f"two jobs are the same run: {seen[folder]} and {said}; leave one out; nothing was started")
-        seen[folder] = said
+            raise BadInput(f"two jobs are the same run: {seen[folder]} and {named}; leave one out; nothing was started")
+        seen[folder] = named
 
 
 def one_by_one(arguments: list[str]) -> bool:

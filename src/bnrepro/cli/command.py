@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bnrepro import door
+from bnrepro.cli import own_files
 from bnrepro.cli.arguments import (
     SIDE_BY_SIDE,
     WRONG,
@@ -24,6 +25,7 @@ from bnrepro.cli.arguments import (
     one_by_one,
     options_first,
     refuse_arguments,
+    said,
     usage,
     without_launcher,
 )
@@ -44,12 +46,11 @@ def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's own reports end in exit code 1
     if {"--help", "-h"} & set(sys.argv[1:]):  # Hydra's own takes seconds, for it lists every folder of configs/
         sys.exit(door.command(_help, "stopped"))
-    arguments = options_first(sys.argv[1:])
 
     def work() -> int:
         try:
             with leaving():
-                asked = prepare(arguments)
+                asked = prepare(sys.argv[1:])
             if asked.run is not None:  # Hydra's own way to it composes twice more
                 with leaving():
                     return _run(task, asked.run)[0]
@@ -94,7 +95,11 @@ def _in_worker(task: Callable[[RunConfig], float | None]) -> Callable[[RunConfig
 
 def prepare(arguments: list[str]) -> Asked:
     """Refuse what cannot be run, and leave to Hydra what it is given; return what is asked for."""
+    own, others = own_files.folder(arguments)
+    arguments = options_first(others)
     refuse_arguments(arguments)
+    if own:
+        arguments = [*arguments, own_files.searched(own)]
     asked = check_jobs(arguments)
     here = dry(arguments) or (asked.jobs and one_by_one(arguments))
     sys.argv[1:] = without_launcher(arguments) if here else arguments
@@ -181,7 +186,7 @@ def _left_over(jobs: list[list[str]]) -> tuple[list[int], list[str]]:
             code, why = 2, explain(error)
         codes.append(code)
         if code:
-            missing.append(f"  {' '.join(job)}: {why}")
+            missing.append(f"  {said(job)}: {why}")
     return codes, missing
 
 

@@ -1,7 +1,7 @@
-"""A person's own files of settings (``--config-dir``): what Hydra would do with them is looked at before it does.
+"""A person's own files of settings (``--config-dir=FOLDER``): found beside ours, and no more than settings of runs.
 
-Hydra's own settings can call functions and write files anywhere. So a file may hold an experiment's grid, as ours do,
-and no other setting of Hydra's; nor an interpolation that computes, which could make one.
+Hydra's own settings can call functions and write files anywhere. So what is composed with the folder is held against
+what is composed without it: of Hydra's settings a grid may differ, as in our experiments, and nothing else.
 """
 
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from bnrepro.compose import MOST
@@ -18,78 +19,99 @@ from bnrepro.door import unreachable
 from bnrepro.errors import BadInput
 from bnrepro.files import read_bytes
 
-ALLOWED = "of Hydra's own settings a file may have hydra.mode and hydra.sweeper.params alone; take the others out"
-GRID: dict[str, Any] = {"mode": None, "sweeper": {"params": None}}
+OPTION = re.compile(r"(?:--config-d(?:ir?)?|-cd)(?:=(.*))?", re.DOTALL)  # as Hydra's parser takes it
+TYPES = "schema"  # the group in which compose.py has the types of the settings
 
 
-def check(folder: Path) -> None:
-    """Look at every file below ``folder`` that Hydra could be told to read, through links too.
+def folder(arguments: list[str]) -> tuple[Path | None, list[str]]:
+    """Return the folder of ``--config-dir``, None where there is none, and the other arguments.
 
     Raises:
-        BadInput: one cannot be read as plain YAML, sets more of Hydra than a grid, computes, or stands for more values
-            than settings have.
+        BadInput: it is no folder, or there are two.
     """
-    for path in _files(folder):
+    found, others, rest = list[str](), list[str](), iter(arguments)
+    for argument in rest:
+        if option := OPTION.fullmatch(argument):
+            found.append(next(rest, "") if option[1] is None else option[1])
+        else:
+            others.append(argument)
+    if len(found) > 1:
+        raise BadInput(f"--config-dir is given {len(found)} times: put your files of settings in one folder")
+    if found and not (found[0] and os.path.isdir(found[0])):
+        raise BadInput(f"--config-dir={found[0]}: it must be a folder, as in --config-dir=FOLDER")
+    return (Path(found[0]) if found else None), others
+
+
+def searched(where: Path) -> str:
+    """Check the files below ``where``, and return the override by which Hydra looks there too, after configs/.
+
+    Raises:
+        BadInput: one cannot be read as plain YAML, or stands for more values than settings have; the folder would take
+            the place of the settings' types.
+    """
+    for path in _files(where):
         try:
-            text = read_bytes(path).decode()
-            settings = yaml.safe_load(text)
+            settings = yaml.safe_load(read_bytes(path).decode())
         except OSError as error:
             raise BadInput(unreachable(error)) from error
         except RecursionError as error:
             raise BadInput(f"{path} is nested too deeply; no settings are") from error
         except (YAMLError, ValueError) as error:  # Hydra's own loader may take it all the same
             raise BadInput(f"{path} cannot be read as settings: {' '.join(str(error).split())}") from error
-        _check_values(path, settings)
-        if isinstance(settings, dict) and ".." in f"{settings.get('defaults', '')}{settings.get('hydra', '')}":
-            raise BadInput(f"{path} names a file by ..: a default, or a choice in a grid, lies in a folder of settings")
-        own = isinstance(settings, dict) and not _within(settings.pop("hydra", {}), GRID)
-        in_a_package = re.search(r"@package\s.*hydra", text)
-        if own or in_a_package or "hydra" in path.relative_to(folder).parts or _names_hydra(settings):
-            raise BadInput(f"{path} sets Hydra itself: {ALLOWED}")
+        if path.suffix == ".yml":
+            raise BadInput(f"{path} would not be found: Hydra reads .yaml alone; rename it")
+        if not isinstance(settings, dict | None):
+            raise BadInput(f"{path} holds no settings; write KEY: VALUE in it, or move it away")
+        _refuse_endless(path, settings)
+    if (where / TYPES).exists():
+        raise BadInput(f"{where / TYPES}: this name is taken by the types of the settings; choose another")
+    quoted = re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + ("\\'" if end[2] else ""), str(where.resolve()))
+    return f"hydra.searchpath=['file://{quoted}']"
 
 
-def _check_values(path: Path, settings: Any) -> None:
+def refuse_more_than_a_grid(composed: DictConfig, ours: DictConfig) -> None:
+    """Compare Hydra's settings as composed with own files and, ``ours``, without.
+
+    Raises:
+        BadInput: they differ in more than a grid.
+    """
+    theirs, without = _of_hydra(composed), _of_hydra(ours)
+    differing = sorted(key for key in theirs.keys() | without.keys() if theirs.get(key) != without.get(key))
+    if differing:
+        raise BadInput(
+            f"a file in --config-dir sets hydra.{differing[0]}: of Hydra's own settings it may have hydra.mode and "
+            "hydra.sweeper.params alone; take the others out"
+        )
+
+
+def _of_hydra(composed: DictConfig) -> dict[str, Any]:
+    """Return Hydra's settings, as written, without the grid and without what Hydra itself notes of the overrides."""
+    settings: Any = OmegaConf.to_container(composed.hydra, resolve=False)
+    del settings["sweeper"]["params"], settings["job"]["override_dirname"]
+    noted = ("mode", "overrides", "runtime", "searchpath")
+    return {key: value for key, value in settings.items() if key not in noted}
+
+
+def _refuse_endless(path: Path, settings: Any) -> None:
     pending, values = [settings], 0
     while pending:
         value = pending.pop()
         values += 1
         if values > MOST:  # an alias may stand for a million, or for itself
             raise BadInput(f"{path} stands for more than {MOST:,} values; no settings do; take out its aliases")
-        if isinstance(value, dict) and "_target_" in value:
-            raise BadInput(f"{path} names a _target_: settings call no functions; take it out")
         if isinstance(value, dict | list):
             pending += [*value, *value.values()] if isinstance(value, dict) else value
-        elif "${" in re.sub(r"\$\{[\w.]+\}", "", str(value)):
-            raise BadInput(f"{path} has {value}: settings do not compute; write the value, or another key as ${{key}}")
 
 
-def _within(given: Any, allowed: dict[str, Any] | None) -> bool:
-    """Say whether ``given`` has no keys but those of ``allowed``, and below them names nothing of Hydra's."""
-    if allowed is None:
-        return not _names_hydra(given)
-    return isinstance(given, dict) and all(key in allowed and _within(given[key], allowed[key]) for key in given)
-
-
-def _names_hydra(settings: Any) -> bool:
-    """Say whether a key, or what stands in the list of defaults, names Hydra's settings."""
-    if isinstance(settings, list):
-        return any(_names_hydra(value) for value in settings)
-    if not isinstance(settings, dict):
-        return False
-    defaults = "hydra" in str(settings.get("defaults", ""))
-    return defaults or any("hydra" in str(key) or _names_hydra(value) for key, value in settings.items())
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """List the files under each of their names: a link may be named as nothing else is."""
-    found = 0
-    for place, folders, names in os.walk(folder, followlinks=True):
-        above = [Path(place), *Path(place).parents]
-        within = above[1 : above.index(folder) + 1]
-        if os.path.realpath(place) in {os.path.realpath(one) for one in within}:  # a link that leads back
+def _files(where: Path) -> Iterator[Path]:
+    """List the files that Hydra could be told to read, each under one of its names."""
+    found, seen = 0, set[str]()
+    for place, folders, names in os.walk(where, followlinks=True):
+        if os.path.realpath(place) in seen:  # a link to what was listed, or that leads back
             folders.clear()
             continue
+        seen.add(os.path.realpath(place))
         found += len(names)
         if found > MOST:
-            raise BadInput(f"{folder} has more than {MOST:,} files; name a folder of settings alone")
+            raise BadInput(f"{where} has more than {MOST:,} files; name a folder of settings alone")
         yield from (Path(place, name) for name in sorted(names) if name.endswith((".yaml", ".yml")))
