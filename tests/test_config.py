@@ -76,6 +76,8 @@ def door(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[Ru
         (["-m", "optim.lr=range(1,200)", "steps=range(1,200)"], "the sweep would have more than 10,000 jobs"),
         (["--experimental-rerun", "job.pickle"], "--experimental-rerun: settings are given as KEY=VALUE"),
         (["--config-name=other"], "--config-name=other: settings are given as KEY=VALUE"),
+        (["--config-d=own"], "--config-d=own: settings are given as KEY=VALUE"),
+        (["--hel"], "--hel: settings are given as KEY=VALUE, files of your own in --config-dir=FOLDER"),
         (
             ["experiment=../../elsewhere/x"],
             "name one of configs/experiment; files of your own go in",

@@ -190,7 +190,7 @@ MAKERS += [one_in_hydras_folder, one_in_hydras_folder_by_a_link, one_whose_grid_
 MAKERS += [one_that_takes_a_file_from_elsewhere, one_that_is_its_own_default]
 
 
-FORMS = [["--config-dir", "own"], ["-cd", "own"], ["-cd=own"], ["--config-d=own"]]
+FORMS = [["--config-dir", "own"], ["-cd", "own"], ["-cd=own"]]
 CASES = [(make, ["--config-dir=own"]) for make in MAKERS] + [(a_file, form) for form in FORMS]
 
 

@@ -20,6 +20,8 @@ from bnrepro.machine import cores
 
 WRONG = (HydraException, OmegaConfBaseException, BadInput, YAMLError, ValueError)  # ValueError: group=null
 SWEEPS = ("-m", "--multirun")
+OF_HYDRA = ("-r", "--run", "-c", "--cfg", "-p", "--package", "--resolve", "-i", "--info", "--version", "--hydra-help")
+OPTIONS = (*SWEEPS, *OF_HYDRA, "-sc", "--shell-completion")
 SIDE_BY_SIDE = ("hydra/launcher=local", "hydra/launcher=joblib")
 CHECKED = 200  # jobs of a sweep at most: composing one takes a third of a second
 
@@ -66,7 +68,7 @@ def refuse_arguments(arguments: list[str]) -> None:
         BadInput: ``+key``, ``~key``, ``group=null``, a word without ``=``, or Slurm where there is none.
     """
     for before, argument in zip(["", *arguments], arguments, strict=False):
-        if re.match("--(e|config-[pn])|-c[pn]", argument):
+        if argument.startswith("-") and argument.partition("=")[0] not in OPTIONS:  # nor Hydra's for other configs
             raise BadInput(f"{argument}: settings are given as KEY=VALUE, files of your own in --config-dir=FOLDER")
         if argument.startswith("-") or (before.startswith("-") and before not in SWEEPS and "=" not in argument):
             continue

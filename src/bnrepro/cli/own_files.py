@@ -19,7 +19,7 @@ from bnrepro.door import unreachable
 from bnrepro.errors import BadInput
 from bnrepro.files import read_bytes
 
-OPTION = re.compile(r"(?:--config-d(?:ir?)?|-cd)(?:=(.*))?", re.DOTALL)  # as Hydra's parser takes it
+OPTION = re.compile(r"(?:--config-dir|-cd)(?:=(.*))?", re.DOTALL)
 TYPES = "schema"  # the group in which compose.py has the types of the settings
 
 
