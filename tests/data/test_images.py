@@ -12,7 +12,7 @@ from filelock import FileLock
 from PIL import Image
 
 from bnrepro import data
-from bnrepro.data import Sampler, dataset, shapes
+from bnrepro.data import Sampler, dataset, shapes, tree
 from bnrepro.data.tree_sources import lay_out
 from bnrepro.errors import BadInput
 from bnrepro.run import run
@@ -49,6 +49,26 @@ def test_a_tree_is_read_in_the_order_of_its_names(root: Path) -> None:
     assert loaded.train.images[:, 0, 5, 5].tolist() == [0, 10, 20, 100, 110, 120]
     assert loaded.train.images[:, 2].unique().tolist() == [7]
     assert loaded.train.inputs.max().item() == pytest.approx(1.0)
+
+
+def test_the_files_of_a_tree_are_those_of_pathlib_in_its_order(root: Path) -> None:
+    """An order that came out otherwise would train every seed on other mini-batches."""
+    cat = root / "tree/train/cat"
+    for name in ("sub/1.png", "sub-1.png", "Sub.png", "sub/sub/0.png", "a.gif", ".junk/0.png"):
+        save(cat / name, 1)
+    (cat / "gone.png").symlink_to("nowhere")
+    (cat / "link.png").symlink_to("0.png")
+    (cat / "elsewhere").symlink_to(root / "tree/train/dog")  # a link to a folder is not gone into
+    (cat / "empty").mkdir()
+    found = tree.scan(root / "tree", "train", "test")
+    links = {cat / "elsewhere", *(cat / "elsewhere").rglob("*")}
+    expected = [p for p in sorted(cat.rglob("*")) if p.suffix == ".png" and ".junk" not in p.parts and p not in links]
+    assert len(expected) == 9
+    assert [Path(path) for path in found.train.paths[:9]] == expected
+    described = [
+        f"{p.relative_to(root / 'tree').as_posix()} {p.lstat().st_size}" for p in expected if p.name != "link.png"
+    ]
+    assert [line.rpartition(" ")[0] for line in list(found.listing())[:9] if "link.png" not in line] == described
 
 
 def test_only_older_caches_of_the_same_source_and_settings_are_removed(root: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import children
+import image_tree
 from bnrepro import door, report_command, reproduce, results, sweep, sweep_page
 from bnrepro.compose import load
 from bnrepro.errors import BadInput
@@ -121,6 +122,14 @@ def test_a_folder_that_may_not_be_entered_is_said(script: list[str], tmp_path: P
         (tmp_path / name / "single").mkdir(parents=True)
     with rights_of(0, tmp_path / "runs", tmp_path / "results"):
         assert "Permission denied" in said_by(script, tmp_path, children.as_one_of_many)
+
+
+@LINUX
+def test_a_class_of_images_that_may_not_be_entered_is_no_smaller_class(tmp_path: Path) -> None:
+    image_tree.plant(tmp_path)
+    asked = ["train.py", "network=bn_x5", "data=image_folder", "data.folder=tree", "data.test=test", "data_root=."]
+    with rights_of(0, tmp_path / "tree/train/cat"):
+        assert "tree/train/cat cannot be read (Permission denied)" in said_by(asked, tmp_path, children.as_one_of_many)
 
 
 @LINUX

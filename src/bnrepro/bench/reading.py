@@ -87,7 +87,7 @@ def _decoding(images: str) -> pd.DataFrame:
     return pd.concat([*speeds, goal, *parts], ignore_index=True)
 
 
-def _decode(files: list[Path]) -> None:
+def _decode(files: list[str]) -> None:
     for file in files:
         with Image.open(file) as image:
             image.convert("RGB").tobytes()

@@ -40,7 +40,7 @@ def decode(split: Split, path: Path, size: int, damaged: str, threads: int) -> N
     images.flush()
     labels = np.asarray(split.labels, dtype=np.int64)
     if lost := set(split.labels) - set(labels[good].tolist()):
-        raise BadInput(f"{split.paths[split.labels.index(lost.pop())].parent} has no image that decodes")
+        raise BadInput(f"{Path(split.paths[split.labels.index(lost.pop())]).parent} has no image that decodes")
     if not good.all():
         _keep(path, images, good)
     return labels[good]
@@ -94,16 +94,16 @@ def _keep(path: Path, images: Image, good: NDArray[np.bool_]) -> None:
     aside.replace(path)
 
 
-def _stop_at(path: Path, reason: str) -> BadInput:
+def _stop_at(path: str, reason: str) -> BadInput:
     return BadInput(f"{path} {reason}; replace it, or skip such images: data.damaged=skip")
 
 
-def _decode_some(paths: list[Path], into: Image, scale: bool) -> list[str]:
+def _decode_some(paths: list[str], into: Image, scale: bool) -> list[str]:
     """Decode a few images (N, 3, side, side); return what is wrong with each."""
     return [_decode(path, image, scale) for path, image in zip(paths, into, strict=True)]
 
 
-def _decode(path: Path, into: Image, scale: bool) -> str:
+def _decode(path: str, into: Image, scale: bool) -> str:
     """Decode an image into (3, side, side) bytes; return what is wrong with it, or nothing."""
     side = into.shape[-1]
     image, reason = _opened(path)
@@ -127,7 +127,7 @@ def _pillow() -> Any:  # imported late
     return Pillow
 
 
-def size_of(path: Path) -> tuple[int, int] | None:
+def size_of(path: str) -> tuple[int, int] | None:
     """Return an image's width and height without decoding it, None where it cannot be opened or has too many pixels."""
     try:
         with _pillow().open(path) as opened:
@@ -137,7 +137,7 @@ def size_of(path: Path) -> tuple[int, int] | None:
     return (width, height) if width * height <= MOST_PIXELS else None
 
 
-def _opened(path: Path) -> tuple[Any, str]:
+def _opened(path: str) -> tuple[Any, str]:
     """Return an image in RGB, or None and what is wrong with it."""
     try:
         with _pillow().open(path) as opened:

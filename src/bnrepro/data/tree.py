@@ -1,10 +1,12 @@
 """A tree of class folders, ``{train,test}/<class>/<image>``: listed and checked; decoding.py decodes it."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bnrepro.errors import BadInput
+from bnrepro.files import cannot_read
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"}
 LISTED = 5  # names in a message
@@ -12,10 +14,13 @@ LISTED = 5  # names in a message
 
 @dataclass(frozen=True)
 class Split:
-    """The images of one split: paths, and the class of each; the suffixes of the files that are left out, one each."""
+    """The images of one split: paths, and the class of each; the suffixes of the files that are left out, one each.
+
+    Paths are strings: of the million of ImageNet, objects would take half a minute at each start.
+    """
 
     folder: Path
-    paths: list[Path]
+    paths: list[str]
     labels: list[int]
     left_out: list[str]
 
@@ -31,9 +36,13 @@ class Tree:
 
     def listing(self) -> Iterator[str]:
         """Describe every file by its name, size and time, so that a change of the tree is seen without reading it."""
+        above = os.path.join(self.folder, "")
         for path in [*self.train.paths, *self.test.paths]:
-            stat = path.stat() if path.exists() else path.lstat()  # a link that leads nowhere is found when decoded
-            yield f"{path.relative_to(self.folder).as_posix()} {stat.st_size} {stat.st_mtime_ns}"
+            try:
+                stat = os.stat(path)
+            except FileNotFoundError:
+                stat = os.lstat(path)  # a link that leads nowhere is found when decoded
+            yield f"{path.removeprefix(above)} {stat.st_size} {stat.st_mtime_ns}"
 
 
 def scan(folder: Path, train_name: str, test_name: str) -> Tree:
@@ -55,7 +64,7 @@ def scan(folder: Path, train_name: str, test_name: str) -> Tree:
     return Tree(folder, classes, *(_split(folder / name, found[name], classes) for name in (train_name, test_name)))
 
 
-def _classes(folder: Path, name: str, key: str) -> dict[str, list[Path]]:
+def _classes(folder: Path, name: str, key: str) -> dict[str, list[str]]:
     """Return the files of each class folder, images or not."""
     split = folder / name
     if not split.is_dir():
@@ -63,14 +72,29 @@ def _classes(folder: Path, name: str, key: str) -> dict[str, list[Path]]:
     classes = {path.name: path for path in split.iterdir() if path.is_dir() and not _junk(path.name)}
     if not classes:
         raise BadInput(f"{split} has no class folders: put its images into {split}/<class>/")
-    return {
-        name: sorted(
-            file
-            for file in path.rglob("*")
-            if not any(_junk(part) for part in file.relative_to(path).parts) and not file.is_dir()
-        )
-        for name, path in classes.items()
-    }
+    return {name: sorted(_files(str(path)), key=lambda file: file.split(os.sep)) for name, path in classes.items()}
+
+
+def _files(folder: str) -> Iterator[str]:
+    """List the files below a folder, without those of links to other folders."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if _junk(entry.name):
+                    continue
+                if not entry.is_dir():
+                    if not entry.is_file() and _suffix(entry.name) in SUFFIXES and os.path.exists(entry.path):
+                        # a pipe would be waited for without end
+                        raise BadInput(f"{entry.path} is no regular file: remove it, or put an image there")
+                    yield entry.path
+                elif not entry.is_symlink():
+                    yield from _files(entry.path)
+    except OSError as error:
+        raise BadInput(cannot_read(Path(folder), error)) from error
+
+
+def _suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
 
 
 def _junk(name: str) -> bool:
@@ -78,7 +102,7 @@ def _junk(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _only_in(found: dict[str, dict[str, list[Path]]], one: str, other: str) -> str:
+def _only_in(found: dict[str, dict[str, list[str]]], one: str, other: str) -> str:
     alone = sorted(found[one].keys() - found[other].keys())
     return f"{some(alone)} {'is' if len(alone) == 1 else 'are'} in {one} but not in {other}"
 
@@ -89,19 +113,16 @@ def some(names: list[str]) -> str:
     return ", ".join(names[:LISTED]) + more
 
 
-def _split(folder: Path, found: dict[str, list[Path]], classes: list[str]) -> Split:
+def _split(folder: Path, found: dict[str, list[str]], classes: list[str]) -> Split:
     split = Split(folder, [], [], [])
     for label, name in enumerate(classes):
-        images = [path for path in found[name] if path.suffix.lower() in SUFFIXES]
-        others = [path.suffix.lower() or "none" for path in found[name] if path.suffix.lower() not in SUFFIXES]
+        images = [path for path in found[name] if _suffix(path) in SUFFIXES]
+        others = [_suffix(path) or "none" for path in found[name] if _suffix(path) not in SUFFIXES]
         if not images:
             instead = f", only files with other suffixes: {some(sorted(set(others)))}" if others else ""
             raise BadInput(
                 f"{folder / name} has no image ({', '.join(sorted(SUFFIXES))}){instead}; fill or remove the class"
             )
-        for path in images:
-            if not path.is_file() and path.exists():  # a pipe would be waited for without end
-                raise BadInput(f"{path} is no regular file: remove it, or put an image there")
         split.paths.extend(images)
         split.labels.extend([label] * len(images))
         split.left_out.extend(others)
