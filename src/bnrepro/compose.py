@@ -104,7 +104,14 @@ def whole(overrides: Iterable[str]) -> DictConfig:
 
 @lru_cache(maxsize=8)  # a sweep's command asks three times
 def _whole(overrides: tuple[str, ...]) -> DictConfig:
-    return _compose(list(overrides), with_hydra=True)
+    try:
+        composed = _compose(list(overrides), with_hydra=True)
+    except (AttributeError, TypeError, KeyError) as error:  # Hydra's, of a setting of its own that it does not check
+        raise BadInput(f"what is set of Hydra cannot be composed ({type(error).__name__}: {error})") from error
+    for key in ("sweeper", "launcher", "job"):
+        if not OmegaConf.is_dict(composed.hydra.get(key)):
+            raise BadInput(f"hydra.{key} is {composed.hydra.get(key)}: leave it as it is in configs/config.yaml")
+    return composed
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:
@@ -243,9 +250,9 @@ def explain(error: Exception) -> str:
         return _explain_key(cause, key, first) if key else first
     if isinstance(error, YAMLError):
         return f"a file of settings cannot be read: {' '.join(str(error).split())}"
-    file = re.search(r"In '(.+)': \w+ raised while composing config:\n(.*)\n\s+full_key: ((\w+)\S*)", str(error))
-    if file:
-        return _explain_file(*file.groups())
+    if file := re.search(r"In '(.+?)': \w+ raised while composing config:\n(.*)", str(error)):
+        where = re.search(r"full_key: ([\w.]+)", str(error))
+        return _explain_file(file[1], file[2], where[1] if where else "")
     plugin = re.search(r"Could not find 'hydra/(launcher/submitit_(?:slurm|local)|sweeper/optuna)'", str(error))
     if plugin:
         choice, extra = ("launcher=slurm", "slurm") if "submitit" in plugin[1] else ("sweeper=search", "search")
@@ -258,19 +265,18 @@ def explain(error: Exception) -> str:
     return f"unknown {group[1]} {group[2]!r}; allowed: {', '.join(known)}"
 
 
-def _explain_file(name: str, first: str, key: str, group: str) -> str:
+def _explain_file(name: str, first: str, key: str) -> str:
+    group = key.partition(".")[0]
     ours = (CONFIGS / f"{name}.yaml").exists()
     path = f"configs/{name}.yaml" if ours else f"your own {name}.yaml"
     if not ours and group == "experiment":
-        return f"{path} does not begin with the line # @package _global_, as an experiment's file does"
+        return f"{path} must begin with the line # @package _global_, and have experiment: NAME, as ours do"
     if not first.startswith("Key "):
-        return f"{path}, {key}: {first}"
+        return f"{path}: {key or 'a setting'}: {first}"
     if key == group:
         return f"{path} sets {key}, which is no setting; configs/config.yaml has those there are"
-    return (
-        f"{path} sets {key}, which the {group} that you chose does not have; "
-        "take a network, data or experiment that go together"
-    )
+    whose = f"{path} sets {key}, which the {group} that you chose does not have"
+    return f"{whose}; take a network, data or experiment that go together" if ours else whose
 
 
 def _explain_key(cause: OmegaConfBaseException, key: str, first: str) -> str:

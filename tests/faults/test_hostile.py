@@ -139,7 +139,35 @@ def one_that_takes_the_types_away(folder: Path) -> str:
     a_file(folder, "# @package _global_\nsteps: many\n")
     (folder / "schema").mkdir()
     (folder / "schema/run.yaml").write_text("{}\n")
-    return "this name is taken by the types of the settings"
+    return "own/schema/run.yaml: schema takes files of configs/ alone: the types of the settings lie there"
+
+
+def one_of_ours_by_name(folder: Path) -> str:
+    a_file(folder, "# @package _global_\n")
+    (folder / "optim").mkdir()
+    (folder / "optim/sgd.yaml").write_text("lr: 7.0\n")
+    return "own/optim/sgd.yaml: configs/optim/sgd.yaml would be taken instead; give yours another name"
+
+
+def one_that_types_more(folder: Path) -> str:
+    more = "overrides: {hydra: ['++hydra.callbacks.x={_target_: pathlib.Path.touch, self: executed}']}"
+    a_file(folder, f"# @package _global_\nhydra: {{mode: MULTIRUN, sweeper: {{params: {{steps: '1,2'}}}}, {more}}}\n")
+    return "sets hydra.overrides: "
+
+
+def one_without_hydra(folder: Path) -> str:
+    a_file(folder, "# @package _global_\nhydra: null\n")
+    return "error: what is set of Hydra cannot be composed"
+
+
+def one_without_a_sweeper(folder: Path) -> str:
+    a_file(folder, "# @package _global_\nhydra: {sweeper: null}\n")
+    return "error: hydra.sweeper is None: leave it"
+
+
+def one_that_is_large(folder: Path) -> str:
+    a_file(folder, "a: " + "x" * 200_000)
+    return "own/experiment/evil.yaml has more than 100,000 bytes"
 
 
 def one_behind_a_link(folder: Path) -> str:
@@ -175,7 +203,7 @@ def one_whose_grid_takes_it(folder: Path) -> str:
     one_that_takes_a_file_from_elsewhere(folder)
     grid = "hydra: {mode: MULTIRUN, sweeper: {params: {data: '../../elsewhere/evil'}}}"
     (folder / "experiment/evil.yaml").write_text(f"# @package _global_\n{grid}\n")
-    return "sets hydra.callbacks: "
+    return "data=../../elsewhere/evil: name one of configs/data"
 
 
 def one_that_is_its_own_default(folder: Path) -> str:
@@ -186,6 +214,7 @@ def one_that_is_its_own_default(folder: Path) -> str:
 MAKERS = [a_file, one_behind_a_link, one_that_only_hydra_reads, a_pipe, one_that_makes_the_call_itself]
 MAKERS += [one_that_logs_elsewhere, one_of_hydras_package, one_that_chooses_it_among_the_defaults]
 MAKERS += [one_whose_grid_chooses_a_launcher, one_of_which_a_later_job_does, one_that_takes_the_types_away]
+MAKERS += [one_of_ours_by_name, one_that_types_more, one_without_hydra, one_without_a_sweeper, one_that_is_large]
 MAKERS += [one_in_hydras_folder, one_in_hydras_folder_by_a_link, one_whose_grid_does, one_whose_grid_takes_it]
 MAKERS += [one_that_takes_a_file_from_elsewhere, one_that_is_its_own_default]
 
@@ -210,6 +239,42 @@ def test_a_file_of_ones_own_calls_no_function(
     assert stop.value.code == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("chosen", ["${network}", "log_${oc.env:HOME,none}", "log_${now:%S}"])
+def test_what_hydra_would_compose_otherwise_it_does_not(
+    chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a whole sweep, in another process, a second later: it is not asked, and what was checked is what is run."""
+    call = f"callbacks: {{{CALLBACK}}}\n"
+    (tmp_path / "own/data").mkdir(parents=True)
+    (tmp_path / "own/of").mkdir()
+    defaults = f"[digits, optional /of@_global_.hydra: '{chosen}']"
+    (tmp_path / "own/data/evil.yaml").write_text(f"defaults: {defaults}\n")
+    (tmp_path / "own/of/mlp.yaml").write_text(call)  # Hydra composes a sweep with the network that stands in configs/
+    for second in range(60):
+        (tmp_path / f"own/of/log_{second:02}.yaml").write_text(call)
+    monkeypatch.chdir(tmp_path)
+    seen: list[str] = []
+    typed = ["--config-dir=own", "-m", "data=evil", "network=mlp_bn,mlp_whitening"]
+    monkeypatch.setattr("sys.argv", ["train.py", *typed])
+    with pytest.raises(SystemExit) as stop:
+        cli.main(lambda config: seen.append(config.network))
+    assert (stop.value.code, seen) == ((2, []) if "now" in chosen else (0, ["mlp_bn", "mlp_whitening"]))
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+
+
+@pytest.mark.parametrize("option", ["--run", "-r", "--multi", "--package=x", "--cfg=job", "--info=all"])
+def test_no_option_brings_a_file_of_ones_own_past_the_check(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_file(tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["train.py", option, "--config-dir=own", "experiment=evil"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main(lambda config: None)
+    assert stop.value.code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
 
 
 @pytest.mark.parametrize(

@@ -15,26 +15,32 @@ from yaml import YAMLError
 
 from bnrepro.cli import own_files
 from bnrepro.compose import CONFIGS, choices, explain, grid, to_config, whole, without_hydra
+from bnrepro.config import RunConfig
 from bnrepro.errors import BadInput
 from bnrepro.machine import cores
 
 WRONG = (HydraException, OmegaConfBaseException, BadInput, YAMLError, ValueError)  # ValueError: group=null
 SWEEPS = ("-m", "--multirun")
-OF_HYDRA = ("-r", "--run", "-c", "--cfg", "-p", "--package", "--resolve", "-i", "--info", "--version", "--hydra-help")
-OPTIONS = (*SWEEPS, *OF_HYDRA, "-sc", "--shell-completion")
+SHOWS = ("-c", "--cfg", "-i", "--info", "--version", "--hydra-help", "-sc", "--shell-completion")  # and nothing is run
+OPTIONS = (*SWEEPS, *SHOWS, "-p", "--package", "--resolve")
 SIDE_BY_SIDE = ("hydra/launcher=local", "hydra/launcher=joblib")
 CHECKED = 200  # jobs of a sweep at most: composing one takes a third of a second
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a command line asks for, found good: the jobs of a sweep, or one run, composed.
+    """What a command line asks for, found good.
 
-    Neither where only Hydra can tell: of a search, which finds its jobs as it goes, or of ``--cfg`` and the like.
+    Attributes:
+        runs: what this process is to run: how a message calls it, and all its settings. None where Hydra is to see to
+            it: of a launcher, a search, which finds its jobs as it goes, or of ``--cfg`` and the like.
+        jobs: of a sweep, the overrides of each run.
+        typed: what Hydra is to be given.
     """
 
+    runs: list[tuple[str, RunConfig]] | None = None
     jobs: list[list[str]] = field(default_factory=list)
-    run: DictConfig | None = None
+    typed: list[str] = field(default_factory=list)
 
 
 def usage() -> str:
@@ -90,6 +96,8 @@ def _refuse_choice(argument: str) -> None:
     if (CONFIGS / group).is_dir() and ".." in value:
         raise BadInput(f"{argument}: name one of configs/{group}; files of your own go in --config-dir=FOLDER")
     allowed = sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")) if re.fullmatch(r"\w+", group) else []
+    if allowed and value.startswith("["):  # Hydra would take them all, one over the other
+        raise BadInput(f"{argument}: it is one of them; several are a sweep: {group}=NAME,NAME with -m")
     if allowed and re.fullmatch(r"null|true|false|[-+\d.e]*", value):
         raise BadInput(f"{group} is {value or 'empty'}; allowed: {', '.join(allowed)}")
 
@@ -99,41 +107,47 @@ def check_jobs(arguments: list[str]) -> Asked:
 
     Raises:
         BadInput: a job is bad, or is another one's run; there is nothing to sweep; the launcher's settings are bad; a
-            person's own files set more of Hydra than a grid.
+            person's own files are given with what only Hydra itself can do.
     """
+    if dry(arguments):
+        arguments = without_launcher(arguments)
     options = [argument for argument in arguments if argument.startswith("-")]
     overrides = [argument for argument in arguments if "=" in argument and argument not in options]
-    if dry(arguments):
-        overrides = without_launcher(overrides)
-    ours = _without_own_files(overrides)
-    if any(override.startswith("hydra/sweeper=") for override in overrides):  # a search finds its jobs as it goes
-        if ours is not None:
-            raise BadInput("hydra/sweeper= takes configs/ alone: put what --config-dir has there, or leave it out")
-        return Asked()
-    if not set(options) <= set(SWEEPS):  # --cfg and the like run none
-        return Asked()
+    shown = {option.partition("=")[0] for option in options} & {*SHOWS}
+    searches = any(override.startswith("hydra/sweeper=") for override in overrides)
+    if shown or searches:
+        own_files.refuse_hydra(overrides, min(shown, default="hydra/sweeper="))
+        return Asked(typed=arguments)
+    if stray := [option for option in options if option not in SWEEPS]:
+        raise BadInput(f"{stray[0]}: it goes with --cfg")
     for override in overrides:
         if "interval(" in override:
             raise BadInput(f"{override}: an interval is for hydra/sweeper=search; name the values, as in key=a,b")
     first = whole(overrides)
-    HydraConfig.instance().set_config(first)  # which ${hydra:runtime.cwd} asks
-    swept = [override for override in overrides if choices(override)]
+    own_files.refuse_more_than_a_grid(first, overrides, overrides)
     launcher = next((override for override in overrides if override.startswith("hydra/launcher=")), "")
-    if not options and first.hydra.mode != RunMode.MULTIRUN:
-        if swept:
-            raise BadInput(f"{swept[0]}: several values are a sweep: give -m; a list is written key=[a,b]")
-        if launcher:
-            raise BadInput(f"{launcher}: it launches sweeps: give -m")
-        return Asked(run=None if _hydras_own(overrides, first) else without_hydra(first))
-    if not (swept or first.hydra.sweeper.params or launcher):  # which may be there for one run
-        raise BadInput("the sweep is empty: give a key several values, such as optim.lr=0.1,0.3, or leave out -m")
-    jobs = grid(overrides)
-    if len(jobs) <= CHECKED:
-        _check_each(jobs, ours)
-    elif ours is not None:
-        raise BadInput(f"a sweep with --config-dir has at most {CHECKED} jobs, this one {len(jobs):,}: sweep over less")
+    jobs = _jobs(overrides, launcher, first, swept=bool(options) or first.hydra.mode == RunMode.MULTIRUN)
+    many = f"{len(jobs):,} jobs" if len(jobs) > CHECKED else ""
+    runs = [] if many else _checked(jobs, overrides)
     _check_launch(first)
-    return Asked(jobs)
+    if launcher and _one_by_one(first, launcher):
+        launcher, arguments, overrides = "", without_launcher(arguments), without_launcher(overrides)
+    if of_hydra := launcher or _hydras_own(overrides, first) or many:
+        own_files.refuse_hydra(overrides, of_hydra)
+    return Asked(None, jobs, arguments) if of_hydra else Asked(runs)
+
+
+def _jobs(overrides: list[str], launcher: str, first: DictConfig, swept: bool) -> list[list[str]]:
+    several = [override for override in overrides if choices(override)]
+    if swept:
+        if not (several or first.hydra.sweeper.params or launcher):  # which may be there for one run
+            raise BadInput("the sweep is empty: give a key several values, such as optim.lr=0.1,0.3, or leave out -m")
+        return grid(overrides)
+    if several:
+        raise BadInput(f"{several[0]}: several values are a sweep: give -m; a list is written key=[a,b]")
+    if launcher:
+        raise BadInput(f"{launcher}: it launches sweeps: give -m")
+    return [overrides]
 
 
 def _check_launch(first: DictConfig) -> None:
@@ -146,11 +160,50 @@ def _check_launch(first: DictConfig) -> None:
             raise BadInput(f"hydra.launcher.{key} is {value}: it must be {allowed}")
 
 
-def _hydras_own(overrides: list[str], composed: DictConfig) -> bool:
-    """Say whether Hydra itself is to be set or has something to do, and is not only told that this is one run."""
-    ours = ("hydra.mode=RUN", "hydra.searchpath=")
-    typed = any(override.startswith("hydra") and not override.startswith(ours) for override in overrides)
-    return bool(typed or composed.hydra.job.env_set or composed.hydra.job.chdir or composed.hydra.callbacks)
+def _one_by_one(first: DictConfig, launcher: str) -> bool:
+    """Say whether a sweep side by side has room for one run at a time: this process then does them itself."""
+    at_once = first.hydra.launcher.get("n_jobs")
+    return launcher in SIDE_BY_SIDE and (at_once == 1 or (at_once < 0 and cores() == 1))
+
+
+def _hydras_own(overrides: list[str], composed: DictConfig) -> str:
+    """Name what sets Hydra itself or gives it something to do, and does not only tell it what to run; else empty."""
+    ours = ("hydra.mode=", "hydra.searchpath=")
+    typed = [override for override in overrides if override.startswith("hydra") and not override.startswith(ours)]
+    settled = composed.hydra.job.env_set or composed.hydra.job.chdir or composed.hydra.callbacks
+    return typed[0] if typed else "configs/config.yaml" if settled else ""
+
+
+def _checked(jobs: list[list[str]], typed: list[str]) -> list[tuple[str, RunConfig]]:
+    """Compose each job as it will be run, and refuse two that are the same run."""
+    from bnrepro.record import Record  # imports pandas
+
+    seen: dict[Path, str] = {}
+    runs = []
+    for job in jobs:
+        named = said(job)
+        try:
+            for override in job:
+                _refuse_choice(override)  # of an experiment's own grid
+            composed = whole(job)
+            own_files.refuse_more_than_a_grid(composed, job, typed)
+            HydraConfig.instance().set_config(composed)  # which ${hydra:runtime.cwd} asks
+            config = to_config(without_hydra(composed))
+            folder = Record.of(config).folder
+        except WRONG as error:
+            if len(jobs) == 1:
+                raise
+            raise BadInput(f"{explain(error)}; that is the job {named}; nothing was started") from error
+        if folder in seen:
+            raise BadInput(f"two jobs are the same run: {seen[folder]} and {named}; leave one out; nothing was started")
+        seen[folder] = named
+        runs.append((named, config))
+    return runs
+
+
+def said(job: list[str]) -> str:
+    """Name a job by its settings, without Hydra's."""
+    return " ".join(override for override in job if not override.startswith("hydra"))
 
 
 def options_first(arguments: list[str]) -> list[str]:
@@ -160,52 +213,6 @@ def options_first(arguments: list[str]) -> list[str]:
         of_an_option = before.startswith("-") and before not in SWEEPS and "=" not in before + argument
         (front if argument.startswith("-") or of_an_option else settings).append(argument)
     return front + settings
-
-
-def said(job: list[str]) -> str:
-    """Name a job by its settings, without Hydra's."""
-    return " ".join(override for override in job if not override.startswith("hydra"))
-
-
-def _without_own_files(overrides: list[str]) -> DictConfig | None:
-    """Compose Hydra's settings as configs/ and what is typed have them; None where no other files are given.
-
-    Raises:
-        BadInput: with those files they are others.
-    """
-    of_hydra = [override for override in overrides if override.startswith("hydra")]
-    typed = [override for override in of_hydra if not override.startswith("hydra.searchpath=")]
-    if len(typed) == len(of_hydra):
-        return None
-    ours = whole(typed)
-    own_files.refuse_more_than_a_grid(whole(overrides), ours)
-    return ours
-
-
-def _check_each(jobs: list[list[str]], ours: DictConfig | None) -> None:
-    from bnrepro.record import Record  # imports pandas
-
-    seen: dict[Path, str] = {}
-    for job in jobs:
-        named = said(job)
-        try:
-            composed = whole(job)
-            if ours is not None:
-                own_files.refuse_more_than_a_grid(composed, ours)
-            folder = Record.of(to_config(without_hydra(composed))).folder
-        except WRONG as error:
-            raise BadInput(f"{explain(error)}; that is the job {named}; nothing was started") from error
-        if folder in seen:
-            raise BadInput(f"two jobs are the same run: {seen[folder]} and {named}; leave one out; nothing was started")
-        seen[folder] = named
-
-
-def one_by_one(arguments: list[str]) -> bool:
-    """Say whether a sweep side by side has room for one run at a time: this process then does them itself."""
-    if not set(arguments) & set(SIDE_BY_SIDE):
-        return False
-    at_once = whole(argument for argument in arguments if "=" in argument).hydra.launcher.n_jobs
-    return bool(at_once == 1 or (at_once < 0 and cores() == 1))
 
 
 def without_launcher(arguments: list[str]) -> list[str]:

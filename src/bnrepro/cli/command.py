@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -21,13 +22,10 @@ from bnrepro.cli.arguments import (
     WRONG,
     Asked,
     check_jobs,
-    dry,
-    one_by_one,
     options_first,
     refuse_arguments,
     said,
     usage,
-    without_launcher,
 )
 from bnrepro.compose import CONFIGS, explain, load, to_config
 from bnrepro.config import RunConfig
@@ -51,9 +49,9 @@ def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
         try:
             with leaving():
                 asked = prepare(sys.argv[1:])
-            if asked.run is not None:  # Hydra's own way to it composes twice more
+            if asked.runs is not None:  # exactly what was found good; Hydra would compose it anew
                 with leaving():
-                    return _run(task, asked.run)[0]
+                    return _each(task, asked.runs)
             launchers = [argument for argument in sys.argv[1:] if argument.startswith("hydra/launcher=")]
             if set(launchers) & set(SIDE_BY_SIDE):
                 with StopRequest(tell_children) as stop:
@@ -96,14 +94,22 @@ def _in_worker(task: Callable[[RunConfig], float | None]) -> Callable[[RunConfig
 def prepare(arguments: list[str]) -> Asked:
     """Refuse what cannot be run, and leave to Hydra what it is given; return what is asked for."""
     own, others = own_files.folder(arguments)
-    arguments = options_first(others)
-    refuse_arguments(arguments)
-    if own:
-        arguments = [*arguments, own_files.searched(own)]
-    asked = check_jobs(arguments)
-    here = dry(arguments) or (asked.jobs and one_by_one(arguments))
-    sys.argv[1:] = without_launcher(arguments) if here else arguments
+    typed = options_first(others)
+    refuse_arguments(typed)
+    asked = check_jobs([*typed, own_files.searched(own)] if own else typed)
+    sys.argv[1:] = asked.typed
     return asked
+
+
+def _each(task: Callable[[RunConfig], float | None], runs: list[tuple[str, RunConfig]]) -> int:
+    """Run all, one after another; return the largest exit code, those that did not end named."""
+    codes, missing = [0], list[str]()
+    for named, config in runs:
+        code, why, _ = _run(task, lambda config=config: config)  # type: ignore[misc]
+        codes.append(code)
+        if code:
+            missing.append(f"  {named}: {why}")
+    return _summed_up(codes, missing)
 
 
 def _through(task: Callable[[RunConfig], float | None], jobs: list[list[str]], stop: StopRequest) -> int:
@@ -117,7 +123,7 @@ def _through(task: Callable[[RunConfig], float | None], jobs: list[list[str]], s
     @hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")
     def each(composed: DictConfig) -> float | None:
         search = HydraConfig.get().runtime.choices.get("hydra/sweeper") not in (None, "basic")
-        code, why, value = _run(_of_a_search(task) if search else task, composed)
+        code, why, value = _run(_of_a_search(task) if search else task, lambda: to_config(composed))
         codes.append(code)
         if code:
             typed: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)  # ${...} as typed
@@ -140,17 +146,20 @@ def _through(task: Callable[[RunConfig], float | None], jobs: list[list[str]], s
         codes, missing = _left_over(jobs)
     if stop.came():  # meanwhile
         stop.obey()
+    return _summed_up(codes, missing)
+
+
+def _summed_up(codes: list[int], missing: list[str]) -> int:
     if missing and len(codes) > 2:  # a sweep
-        said = f"{len(missing)} of {len(codes) - 1} runs did not end; the same command runs only these:"
-        door.tell(said, *missing)
+        door.tell(f"{len(missing)} of {len(codes) - 1} runs did not end; the same command runs only these:", *missing)
     return max(codes)
 
 
-def _run(task: Callable[[RunConfig], float | None], composed: DictConfig) -> tuple[int, str, float | None]:
+def _run(task: Callable[[RunConfig], float | None], config: Callable[[], RunConfig]) -> tuple[int, str, float | None]:
     """Return the exit code of one run, why it did not end, and its value for a search."""
     try:
-        return 0, "", task(to_config(composed))
-    except (OmegaConfBaseException, BadInput) as error:
+        return 0, "", task(config())
+    except (HydraException, OmegaConfBaseException, BadInput) as error:
         return report(error), explain(error), None
     except Exception as error:
         if refused := door.by_the_machine(error):

@@ -1,7 +1,7 @@
 """A person's own files of settings (``--config-dir=FOLDER``): found beside ours, and no more than settings of runs.
 
-Hydra's own settings can call functions and write files anywhere. So what is composed with the folder is held against
-what is composed without it: of Hydra's settings a grid may differ, as in our experiments, and nothing else.
+Hydra's own settings can call functions and write files anywhere, so with such files Hydra composes and runs nothing:
+what was composed of them and found good is what this process runs.
 """
 
 import os
@@ -14,13 +14,19 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from bnrepro.compose import MOST
+from bnrepro.compose import CONFIGS, MOST, experiments, whole
 from bnrepro.door import unreachable
 from bnrepro.errors import BadInput
 from bnrepro.files import read_bytes
 
 OPTION = re.compile(r"(?:--config-dir|-cd)(?:=(.*))?", re.DOTALL)
-TYPES = "schema"  # the group in which compose.py has the types of the settings
+PATH = "hydra.searchpath="
+LARGEST = 100_000  # bytes of a file
+OURS_ALONE = {
+    "schema": "the types of the settings lie there",
+    "network": "tables and claims trust a network's name; set what it is made of instead",
+    "scale": "what your experiment spends goes into the experiment",
+}
 
 
 def folder(arguments: list[str]) -> tuple[Path | None, list[str]]:
@@ -43,45 +49,79 @@ def folder(arguments: list[str]) -> tuple[Path | None, list[str]]:
 
 
 def searched(where: Path) -> str:
-    """Check the files below ``where``, and return the override by which Hydra looks there too, after configs/.
+    """Check the files below ``where``, and return the override by which they are found too, after those of configs/.
 
     Raises:
-        BadInput: one cannot be read as plain YAML, or stands for more values than settings have; the folder would take
-            the place of the settings' types.
+        BadInput: one cannot be read as plain YAML, stands for more values than settings have, or would not be found or
+            taken.
     """
     for path in _files(where):
+        _refuse_place(path, path.relative_to(where))
         try:
-            settings = yaml.safe_load(read_bytes(path).decode())
+            if path.stat().st_size > LARGEST:
+                raise BadInput(f"{path} has more than {LARGEST:,} bytes; no settings have")
+            settings = yaml.safe_load(read_bytes(path).decode("utf-8-sig"))
         except OSError as error:
             raise BadInput(unreachable(error)) from error
         except RecursionError as error:
             raise BadInput(f"{path} is nested too deeply; no settings are") from error
         except (YAMLError, ValueError) as error:  # Hydra's own loader may take it all the same
             raise BadInput(f"{path} cannot be read as settings: {' '.join(str(error).split())}") from error
-        if path.suffix == ".yml":
-            raise BadInput(f"{path} would not be found: Hydra reads .yaml alone; rename it")
         if not isinstance(settings, dict | None):
             raise BadInput(f"{path} holds no settings; write KEY: VALUE in it, or move it away")
         _refuse_endless(path, settings)
-    if (where / TYPES).exists():
-        raise BadInput(f"{where / TYPES}: this name is taken by the types of the settings; choose another")
     quoted = re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + ("\\'" if end[2] else ""), str(where.resolve()))
-    return f"hydra.searchpath=['file://{quoted}']"
+    return f"{PATH}['file://{quoted}']"
 
 
-def refuse_more_than_a_grid(composed: DictConfig, ours: DictConfig) -> None:
-    """Compare Hydra's settings as composed with own files and, ``ours``, without.
+def _refuse_place(path: Path, within: Path) -> None:
+    if path.suffix == ".yml":
+        raise BadInput(f"{path} would not be found: Hydra reads .yaml alone; rename it")
+    if (CONFIGS / within).exists():
+        raise BadInput(f"{path}: configs/{within} would be taken instead; give yours another name")
+    group, *rest = within.parts
+    if group in OURS_ALONE and rest[:1] != ["of"]:
+        raise BadInput(f"{path}: {group} takes files of configs/ alone: {OURS_ALONE[group]}")
+
+
+def refuse_hydra(overrides: list[str], what: str) -> None:
+    """Refuse own files where Hydra itself would compose them anew and act on them: for ``what`` is asked.
 
     Raises:
-        BadInput: they differ in more than a grid.
+        BadInput: there are such files.
     """
-    theirs, without = _of_hydra(composed), _of_hydra(ours)
-    differing = sorted(key for key in theirs.keys() | without.keys() if theirs.get(key) != without.get(key))
+    if any(override.startswith(PATH) for override in overrides):
+        raise BadInput(
+            f"{what}: Hydra sees to it, from configs/ alone: put what --config-dir has there, or leave it out"
+        )
+
+
+def refuse_more_than_a_grid(composed: DictConfig, job: list[str], typed: list[str]) -> None:
+    """Refuse own files that set what would not be heeded: of Hydra more than a grid; or an experiment of ours by name.
+
+    Args:
+        composed: a job.
+        job: its overrides.
+        typed: the overrides without the grid of an experiment.
+
+    Raises:
+        BadInput: the message names it.
+    """
+    if not any(override.startswith(PATH) for override in typed):
+        return
+    of_hydra = [override for override in typed if override.startswith("hydra") and not override.startswith(PATH)]
+    theirs, ours = _of_hydra(composed), _of_hydra(whole(of_hydra))
+    differing = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
+    if len(composed.hydra.overrides.hydra) + len(composed.hydra.overrides.task) > len(job):
+        differing.append("overrides")
     if differing:
         raise BadInput(
             f"a file in --config-dir sets hydra.{differing[0]}: of Hydra's own settings it may have hydra.mode and "
             "hydra.sweeper.params alone; take the others out"
         )
+    name = composed.experiment
+    if name in experiments() and composed.hydra.runtime.choices.get("experiment") != name:
+        raise BadInput(f"experiment is {name!r}, which is one of configs/experiment; give yours another name")
 
 
 def _of_hydra(composed: DictConfig) -> dict[str, Any]:
@@ -99,6 +139,8 @@ def _refuse_endless(path: Path, settings: Any) -> None:
         values += 1
         if values > MOST:  # an alias may stand for a million, or for itself
             raise BadInput(f"{path} stands for more than {MOST:,} values; no settings do; take out its aliases")
+        if isinstance(value, dict) and (odd := [key for key in value if not isinstance(key, str)]):
+            raise BadInput(f"{path} has the key {odd[0]}: a key is a word")
         if isinstance(value, dict | list):
             pending += [*value, *value.values()] if isinstance(value, dict) else value
 
