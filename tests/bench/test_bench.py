@@ -124,8 +124,6 @@ def test_what_one_network_alone_has_is_seen() -> None:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("share", [1.0, 0.0, 0.8, 1.2])
 def test_a_step_is_held_against_the_peers_in_the_precision_that_is_timed(precision: str, share: float) -> None:
-    if precision not in inception.precisions("cpu"):
-        pytest.skip("this processor has no bfloat16, and bench does not time it here")
     overrides = ["network=bn_baseline", *SHAPES, "model.width=0.125", "batch_size=8"]
 
     def start(*more: str) -> State:

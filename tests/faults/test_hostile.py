@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -67,30 +68,17 @@ def test_yaml_that_constructs_objects_is_refused(
 CALLBACK = "x: {_target_: pathlib.Path.touch, self: executed}"
 
 
-def a_file(folder: Path, text: str = f"# @package hydra.callbacks\n{CALLBACK}\n") -> str:
+THAT_CALLS = f"# @package hydra.callbacks\n{CALLBACK}\n"
+
+
+def a_file(folder: Path, text: str = THAT_CALLS, said: str = "sets hydra.callbacks: ") -> str:
     (folder / "experiment").mkdir(parents=True)
     (folder / "experiment/evil.yaml").write_text(text)
-    return "sets hydra.callbacks: "
-
-
-def one_that_makes_the_call_itself(folder: Path) -> str:
-    decoded = "${oc.decode:'{_target_: pathlib.Path.touch, self: executed}'}"
-    a_file(folder, f'# @package hydra.callbacks\nx: "{decoded}"\n')
-    return "sets hydra.callbacks: "
+    return said
 
 
 LOG = "version: 1, root: {handlers: [x]}, handlers: {x: {class: logging.FileHandler, filename: executed}}"
 LOG_FILE = LOG.replace(", ", "\n", 2) + "\n"
-
-
-def one_that_logs_elsewhere(folder: Path) -> str:
-    a_file(folder, f"# @package _global_\nhydra: {{job_logging: {{{LOG}}}}}\n")
-    return "sets hydra.job_logging: "
-
-
-def one_of_hydras_package(folder: Path) -> str:
-    a_file(folder, f"# @package hydra.job_logging\n{LOG_FILE}")
-    return "sets hydra.job_logging: "
 
 
 def one_that_chooses_it_among_the_defaults(folder: Path) -> str:
@@ -111,18 +99,6 @@ def one_in_hydras_folder_by_a_link(folder: Path) -> str:
     said = one_in_hydras_folder(folder, "a")
     (folder / "hydra").symlink_to("a")
     return said
-
-
-def one_whose_grid_does(folder: Path) -> str:
-    grid = "hydra: {mode: MULTIRUN, sweeper: {params: {+hydra.callbacks.x: '{_target_: pathlib.Path.touch}'}}}"
-    a_file(folder, f"# @package _global_\n{grid}\n")
-    return "sets hydra.callbacks: "
-
-
-def one_whose_grid_chooses_a_launcher(folder: Path) -> str:
-    grid = "hydra: {mode: MULTIRUN, sweeper: {params: {hydra/launcher: local, seeds: '[0],[1]'}}}"
-    a_file(folder, f"# @package _global_\n{grid}\n")
-    return "sets hydra.launcher: "
 
 
 def one_of_which_a_later_job_does(folder: Path) -> str:
@@ -147,27 +123,6 @@ def one_of_ours_by_name(folder: Path) -> str:
     (folder / "optim").mkdir()
     (folder / "optim/sgd.yaml").write_text("lr: 7.0\n")
     return "own/optim/sgd.yaml: configs/optim/sgd.yaml would be taken instead; give yours another name"
-
-
-def one_that_types_more(folder: Path) -> str:
-    more = "overrides: {hydra: ['++hydra.callbacks.x={_target_: pathlib.Path.touch, self: executed}']}"
-    a_file(folder, f"# @package _global_\nhydra: {{mode: MULTIRUN, sweeper: {{params: {{steps: '1,2'}}}}, {more}}}\n")
-    return "sets hydra.overrides: "
-
-
-def one_without_hydra(folder: Path) -> str:
-    a_file(folder, "# @package _global_\nhydra: null\n")
-    return "error: what is set of Hydra cannot be composed"
-
-
-def one_without_a_sweeper(folder: Path) -> str:
-    a_file(folder, "# @package _global_\nhydra: {sweeper: null}\n")
-    return "error: hydra.sweeper is None: leave it"
-
-
-def one_that_is_large(folder: Path) -> str:
-    a_file(folder, "a: " + "x" * 200_000)
-    return "own/experiment/evil.yaml has more than 100,000 bytes"
 
 
 def one_behind_a_link(folder: Path) -> str:
@@ -206,24 +161,35 @@ def one_whose_grid_takes_it(folder: Path) -> str:
     return "data=../../elsewhere/evil: name one of configs/data"
 
 
-def one_that_is_its_own_default(folder: Path) -> str:
-    a_file(folder, "# @package _global_\ndefaults: [evil]\nsteps: 3\n")
-    return "error: a file of settings has itself among its defaults"
+HYDRAS = "# @package _global_\nhydra: "
+SWEEP = HYDRAS + "{mode: MULTIRUN, sweeper: {params: "
+DECODED = "${oc.decode:'{_target_: pathlib.Path.touch, self: executed}'}"
+MORE = "{hydra: ['++hydra.callbacks.x={_target_: pathlib.Path.touch, self: executed}']}"
+TEXTS = {  # of an experiment's file, and what is said of it
+    f'# @package hydra.callbacks\nx: "{DECODED}"\n': "sets hydra.callbacks: ",
+    f"{HYDRAS}{{job_logging: {{{LOG}}}}}\n": "sets hydra.job_logging: ",
+    f"# @package hydra.job_logging\n{LOG_FILE}": "sets hydra.job_logging: ",
+    SWEEP + "{+hydra.callbacks.x: '{_target_: pathlib.Path.touch}'}}}\n": "sets hydra.callbacks: ",
+    SWEEP + "{hydra/launcher: local, seeds: '[0],[1]'}}}\n": "sets hydra.launcher: ",
+    f"{SWEEP}{{steps: '1,2'}}}}, overrides: {MORE}}}\n": "sets hydra.overrides: ",
+    HYDRAS + "null\n": "error: what is set of Hydra cannot be composed",
+    HYDRAS + "{sweeper: null}\n": "error: hydra.sweeper is None: leave it",
+    "# @package _global_\ndefaults: [evil]\n": "error: a file of settings has itself among its defaults",
+    "a: " + "x" * 200_000: "own/experiment/evil.yaml has more than 100,000 bytes",
+}
+MAKERS: list[Callable[[Path], str]] = [
+    one_behind_a_link,
+    one_that_only_hydra_reads,
+    a_pipe,
+    one_that_chooses_it_among_the_defaults,
+]
+MAKERS += [one_of_which_a_later_job_does, one_that_takes_the_types_away, one_of_ours_by_name, one_in_hydras_folder]
+MAKERS += [one_in_hydras_folder_by_a_link, one_whose_grid_takes_it, one_that_takes_a_file_from_elsewhere]
+MAKERS += [partial(a_file, text=text, said=said) for text, said in TEXTS.items()]
+FORMS = [["--config-dir=own"], ["--config-dir", "own"], ["-cd", "own"], ["-cd=own"]]
 
 
-MAKERS = [a_file, one_behind_a_link, one_that_only_hydra_reads, a_pipe, one_that_makes_the_call_itself]
-MAKERS += [one_that_logs_elsewhere, one_of_hydras_package, one_that_chooses_it_among_the_defaults]
-MAKERS += [one_whose_grid_chooses_a_launcher, one_of_which_a_later_job_does, one_that_takes_the_types_away]
-MAKERS += [one_of_ours_by_name, one_that_types_more, one_without_hydra, one_without_a_sweeper, one_that_is_large]
-MAKERS += [one_in_hydras_folder, one_in_hydras_folder_by_a_link, one_whose_grid_does, one_whose_grid_takes_it]
-MAKERS += [one_that_takes_a_file_from_elsewhere, one_that_is_its_own_default]
-
-
-FORMS = [["--config-dir", "own"], ["-cd", "own"], ["-cd=own"]]
-CASES = [(make, ["--config-dir=own"]) for make in MAKERS] + [(a_file, form) for form in FORMS]
-
-
-@pytest.mark.parametrize(("make", "option"), CASES)
+@pytest.mark.parametrize(("make", "option"), [*((m, FORMS[0]) for m in MAKERS), *((a_file, form) for form in FORMS)])
 def test_a_file_of_ones_own_calls_no_function(
     make: Callable[[Path], str],
     option: list[str],
@@ -260,8 +226,10 @@ def test_what_hydra_would_compose_otherwise_it_does_not(
     monkeypatch.setattr("sys.argv", ["train.py", *typed])
     with pytest.raises(SystemExit) as stop:
         cli.main(lambda config: seen.append(config.network))
-    assert (stop.value.code, seen) == ((2, []) if "now" in chosen else (0, ["mlp_bn", "mlp_whitening"]))
-    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+    refused = "now" in chosen
+    assert (stop.value.code, seen) == ((2, []) if refused else (0, ["mlp_bn", "mlp_whitening"]))
+    made = sorted(path.name for path in tmp_path.rglob("*") if path.suffix != ".yaml")
+    assert made == ["data", "of", "own", *([] if refused else ["runs"])]
 
 
 @pytest.mark.parametrize("option", ["--run", "-r", "--multi", "--package=x", "--cfg=job", "--info=all"])

@@ -57,6 +57,7 @@ def usage() -> str:
             "  -m network=mlp,mlp_bn optim.lr=0.03,0.1,0.3          a sweep: every combination",
             "  experiment=fig1                                      an experiment, with its own grid",
             "  ... dry_run=true                                     how far each run is and what it costs",
+            "  --config-dir=own experiment=mine                     your own, in own/experiment/mine.yaml",
             "Given again, the same command goes on, or finds its runs finished.",
             "",
             "Choices (GROUP=NAME):",
@@ -168,7 +169,7 @@ def _one_by_one(first: DictConfig, launcher: str) -> bool:
 
 def _hydras_own(overrides: list[str], composed: DictConfig) -> str:
     """Name what sets Hydra itself or gives it something to do, and does not only tell it what to run; else empty."""
-    ours = ("hydra.mode=", "hydra.searchpath=")
+    ours = ("hydra.mode=", own_files.PATH)
     typed = [override for override in overrides if override.startswith("hydra") and not override.startswith(ours)]
     settled = composed.hydra.job.env_set or composed.hydra.job.chdir or composed.hydra.callbacks
     return typed[0] if typed else "configs/config.yaml" if settled else ""

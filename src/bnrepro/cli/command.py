@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from contextlib import nullcontext
+from functools import partial
 from subprocess import CalledProcessError
 from typing import Any, NoReturn
 
@@ -102,10 +103,17 @@ def prepare(arguments: list[str]) -> Asked:
 
 
 def _each(task: Callable[[RunConfig], float | None], runs: list[tuple[str, RunConfig]]) -> int:
-    """Run all, one after another; return the largest exit code, those that did not end named."""
+    """Run all, one after another; return the largest exit code, those that did not end named.
+
+    Raises:
+        OSError: the folder of a sweep's runs cannot be made: said once, not by each of them.
+    """
+    if len(runs) > 1:
+        for root in {config.runs_root for _, config in runs if not config.dry_run}:
+            os.makedirs(root, exist_ok=True)
     codes, missing = [0], list[str]()
     for named, config in runs:
-        code, why, _ = _run(task, lambda config=config: config)  # type: ignore[misc]
+        code, why, _ = _run(partial(task, config))
         codes.append(code)
         if code:
             missing.append(f"  {named}: {why}")
@@ -123,7 +131,8 @@ def _through(task: Callable[[RunConfig], float | None], jobs: list[list[str]], s
     @hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")
     def each(composed: DictConfig) -> float | None:
         search = HydraConfig.get().runtime.choices.get("hydra/sweeper") not in (None, "basic")
-        code, why, value = _run(_of_a_search(task) if search else task, lambda: to_config(composed))
+        work = _of_a_search(task) if search else task
+        code, why, value = _run(lambda: work(to_config(composed)))
         codes.append(code)
         if code:
             typed: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)  # ${...} as typed
@@ -155,10 +164,10 @@ def _summed_up(codes: list[int], missing: list[str]) -> int:
     return max(codes)
 
 
-def _run(task: Callable[[RunConfig], float | None], config: Callable[[], RunConfig]) -> tuple[int, str, float | None]:
+def _run(work: Callable[[], float | None]) -> tuple[int, str, float | None]:
     """Return the exit code of one run, why it did not end, and its value for a search."""
     try:
-        return 0, "", task(config())
+        return 0, "", work()
     except (HydraException, OmegaConfBaseException, BadInput) as error:
         return report(error), explain(error), None
     except Exception as error:

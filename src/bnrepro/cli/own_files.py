@@ -79,8 +79,8 @@ def _refuse_place(path: Path, within: Path) -> None:
         raise BadInput(f"{path} would not be found: Hydra reads .yaml alone; rename it")
     if (CONFIGS / within).exists():
         raise BadInput(f"{path}: configs/{within} would be taken instead; give yours another name")
-    group, *rest = within.parts
-    if group in OURS_ALONE and rest[:1] != ["of"]:
+    group = within.parts[0]
+    if group in OURS_ALONE and within.parts[:2] != ("scale", "of"):  # what an experiment spends at each scale
         raise BadInput(f"{path}: {group} takes files of configs/ alone: {OURS_ALONE[group]}")
 
 
