@@ -152,9 +152,9 @@ def test_percentiles_of_a_block_are_those_of_its_inputs(records: list[Record]) -
     seen: list[torch.Tensor] = []
     block = state.model.blocks["4e"]  # type: ignore[union-attr, index]
     for branch in list(block.children())[-1].branches:  # type: ignore[union-attr]
-        units = [m for m in branch.modules() if hasattr(m, "nonlinearity")]
-        if units:
-            units[-1].nonlinearity.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+        last = [m for m in branch.modules() if isinstance(m, torch.nn.ReLU)][-1:]
+        for nonlinearity in last:
+            nonlinearity.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     state.model.train()
     state.model.dropout.p = 0  # type: ignore[union-attr]
     state.model(dataset.test.inputs.unsqueeze(0))

@@ -1,5 +1,6 @@
 """Figure 5 against its printed numbers, the published parameter counts and the framework's own layers."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -103,6 +104,18 @@ PRINTED_POOLS = "avg avg max avg avg avg avg max avg max"  # Figure 5, column "p
 PRINTED_STRIDES = (1, 1, 2, 1, 1, 1, 1, 2, 1, 1)
 
 
+def apart(unit: Any, counts: list[int]) -> list[Any]:
+    """Return units of so many maps each, which are computed as one."""
+    shares = [{key: value.split(counts)[i] for key, value in unit.named_parameters()} for i in range(len(counts))]
+    return [
+        SimpleNamespace(
+            conv=SimpleNamespace(weight=share["conv.weight"], bias=share.get("conv.bias")),
+            norm=SimpleNamespace(weight=share["norm.weight"], bias=share["norm.bias"]) if unit.norm else None,
+        )
+        for share in shares
+    ]
+
+
 def by_hand(model: Inception, images: Tensor, network: str, stem: int) -> Tensor:
     """Run a network from its weights with the framework's functions, block by block as the figure reads."""
     f = nn.functional
@@ -131,9 +144,11 @@ def by_hand(model: Inception, images: Tensor, network: str, stem: int) -> Tensor
     for row, pooling, stride in zip(FIGURE_5, PRINTED_POOLS.split(), PRINTED_STRIDES, strict=True):
         (block,) = model.blocks[row.name]
         *one, three, large, pool = block.branches
-        out = [unit(u, one[0])] if one else []
-        out.append(unit(unit(u, three[0]), three[1], stride, 1))
-        out.append(unit(unit(unit(u, large[0]), large[1], 1, 1), large[2], stride, 1))
+        counts = [maps // 8 for maps in (row.one, row.three[0], row.large[0]) if maps]
+        *ones, reduced, reduced_large = (unit(u, m) for m in apart(block.first, counts))
+        assert len(one) == len(ones)
+        out = [*ones, unit(reduced, three[1], stride, 1)]
+        out.append(unit(unit(reduced_large, large[1], 1, 1), large[2], stride, 1))
         pooled = (f.avg_pool2d if pooling == "avg" else f.max_pool2d)(u, 3, stride, 1)
         out.append(unit(pooled, pool[1]) if len(pool) > 1 else pooled)
         u = torch.cat(out, dim=1)

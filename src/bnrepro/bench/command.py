@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from bnrepro import at_hand, data, door, results
-from bnrepro.bench import growth, inception, merging, mnist, profile, reading, whole
+from bnrepro.bench import growth, inception, mnist, profile, reading, whole
 from bnrepro.errors import BadInput
 from bnrepro.provenance import provenance
 from bnrepro.run import set_up_torch
@@ -18,14 +18,13 @@ from bnrepro.stopping import raising
 MEASURES: dict[str, Callable[[str, str], pd.DataFrame]] = {
     "mnist": lambda _, device: mnist.measure(device),
     "inception": inception.measure,
-    "merging": merging.measure,
     "profile": profile.measure,
     "growth": growth.measure,
     "reading": reading.measure,
     "whole": whole.measure,
 }
 ON_MNIST = ("mnist", "profile", "growth", "whole")
-ON_IMAGES = ("inception", "merging", "profile", "growth", "reading")
+ON_IMAGES = ("inception", "profile", "growth", "reading")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from bnrepro import data
 from bnrepro.bench import peers, rows
@@ -93,7 +94,7 @@ def _variants(config: RunConfig, dataset: Dataset, state: State) -> list[Variant
     otherwise, threads = OTHERWISE[device][1], THREADS[device]
 
     def peer(distorted: bool, other: bool) -> Variant:
-        model = peers.EagerInception(deepcopy(network)).to(device)
+        model = peers.EagerInception(network).to(device)
         optimiser = torch.optim.SGD(
             model.parameters(), config.optim.initial, config.optim.momentum, weight_decay=config.optim.l2
         )
@@ -102,7 +103,7 @@ def _variants(config: RunConfig, dataset: Dataset, state: State) -> list[Variant
             files = peers.per_image(config.data, Path(config.data_root), dataset.train, transform)
             source = peers.batches(files, batch_size, device, WORKERS[device] if other else 0)
         else:
-            source = peers.permuted(dataset.train.inputs, labels, batch_size)
+            source = peers.permuted(dataset.train.inputs.contiguous(), labels, batch_size)
         name = (PEER if distorted else RESIDENT) + (f", {otherwise}" if other else "")
         call = peers.stepping(model, optimiser, source, precision)
         return Variant(name, call, batch_size, threads if other else 1, 1, precision)
@@ -133,7 +134,8 @@ def check(ours: State, other: State) -> None:
     for _ in range(CHECKED):
         advance(ours)
         require_same_loss(WHAT, ours.loss, step())
-    require_same(WHAT, ours.model, theirs)
+    assert isinstance(ours.model, Inception)
+    require_same(WHAT, peers.EagerInception(ours.model), theirs)
 
 
 def check_as_timed(timed: State, start: Callable[[], State], precision: str) -> None:
@@ -145,9 +147,18 @@ def check_as_timed(timed: State, start: Callable[[], State], precision: str) -> 
     rounds = precision != "float32"
     allow_tf32(precision == "tf32")  # to the eager network too
     steps = MINI_BATCHES if rounds else 1
-    ours, reference = change((timed.model, lambda: advance(timed)), steps), change(_theirs(start(), precision), steps)
+    assert isinstance(timed.model, Inception)
+    ours = _in_their_order(timed.model, change((timed.model, lambda: advance(timed)), steps))
+    reference = change(_theirs(start(), precision), steps)
     require_near(WHAT, ours, reference, ROUNDED if rounds else SINGLE)
     require_as_large(WHAT, ours, reference, AS_LARGE if rounds else SINGLE)
+
+
+def _in_their_order(model: Inception, numbers: Tensor) -> Tensor:
+    """Return one number for each parameter of ``model``, such as its change, in the eager network's order."""
+    filled = deepcopy(model)
+    vector_to_parameters(numbers, filled.parameters())
+    return parameters_to_vector(peers.EagerInception(filled).parameters()).detach()
 
 
 def _theirs(other: State, precision: str = "float32") -> tuple[nn.Module, Callable[[], Tensor]]:
@@ -156,7 +167,7 @@ def _theirs(other: State, precision: str = "float32") -> tuple[nn.Module, Callab
     settings = [{key: group[key] for key in ("lr", "momentum", "weight_decay")} for group in groups]
     assert isinstance(other.model, Inception)
     dtype = other.model.output.weight.dtype
-    theirs = peers.EagerInception(other.model).to(dtype)
+    theirs = peers.EagerInception(other.model)
     parts = [[p for p in theirs.parameters() if (p.dim() > 1) == weights] for weights in (True, False)]
     optimiser = torch.optim.SGD([{"params": part, **own} for part, own in zip(parts, settings, strict=True)])
     assert other.schedule
@@ -175,4 +186,4 @@ def _theirs(other: State, precision: str = "float32") -> tuple[nn.Module, Callab
         schedule.step()
         return loss
 
-    return theirs.model, step
+    return theirs, step

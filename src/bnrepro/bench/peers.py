@@ -5,6 +5,7 @@ in memory once they were read.
 """
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -20,8 +21,8 @@ from bnrepro.config import AugmentConfig, DataConfig, ImageFolderConfig, MNISTCo
 from bnrepro.data import Examples
 from bnrepro.data.augment import STRONGEST
 from bnrepro.models import Inception
-from bnrepro.models.units import LocalResponseNorm
-from bnrepro.norm import BatchNorm
+from bnrepro.models.units import Beside, ConvUnit, LocalResponseNorm
+from bnrepro.norm import BatchNorm, Norm
 
 Transform = Callable[[Image.Image], Tensor]
 Batch = tuple[Tensor, Tensor]
@@ -108,11 +109,14 @@ def mlp(widths: list[int], bn: bool) -> nn.Sequential:
 
 
 class EagerInception(nn.Module):
-    """An Inception network of the framework's own layers, maps laid out as is usual; it takes over the model's."""
+    """An Inception network as one writes it, which begins with the numbers of ``model``.
+
+    Its layers are the framework's own, each convolution is computed by itself, and maps are laid out as is usual.
+    """
 
     def __init__(self, model: Inception) -> None:
         super().__init__()
-        self.model = _with_own_layers(model)
+        self.model = _with_own_layers(deepcopy(model)).to(memory_format=torch.contiguous_format)  # weights decide, too
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of (B, colours, H, W)."""
@@ -125,15 +129,35 @@ class EagerInception(nn.Module):
 
 def _with_own_layers(module: Any) -> Any:
     for name, child in module.named_children():
-        if isinstance(child, BatchNorm):
-            own = nn.BatchNorm2d(child.shape.numel(), child.eps, child.momentum)
-            own.load_state_dict(child.state_dict(), strict=False)
-            setattr(module, name, own)
-        elif isinstance(child, LocalResponseNorm):
-            setattr(module, name, nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75))
-        else:
-            _with_own_layers(child)
+        match child:
+            case BatchNorm():
+                own = nn.BatchNorm2d(child.shape.numel(), child.eps, child.momentum).to(child.weight)
+                own.load_state_dict(child.state_dict(), strict=False)
+                setattr(module, name, own)
+            case LocalResponseNorm():
+                setattr(module, name, nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75))
+            case Beside(first=ConvUnit()):
+                setattr(module, name, _with_own_layers(_apart(child)))
+            case _:
+                _with_own_layers(child)
     return module
+
+
+def _apart(block: Beside) -> Beside:
+    """Return the block with each of its convolutions computed by itself."""
+    first, branches = block.first, list(block.branches)
+    assert first
+    conv, whole = first.conv, first.norm
+    assert isinstance(conv, nn.Conv2d)
+    norm = None
+    if whole:
+        assert isinstance(whole, BatchNorm)
+        norm = Norm(lambda maps: BatchNorm((maps,), whole.eps, whole.momentum), bias=conv.bias is not None)
+    for i, maps in enumerate(block.dealt):
+        unit = ConvUnit(conv.in_channels, maps, 1, stride=1, multiplier=0, norm=norm, nonlinearity=None)
+        unit.to(conv.weight).load_state_dict({key: v.split(block.dealt)[i] for key, v in first.state_dict().items()})
+        branches[i] = nn.Sequential(unit, branches[i])
+    return Beside(*branches)
 
 
 def stepping(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bnrepro.errors import BadInput
 from bnrepro.models.network import Network
-from bnrepro.models.units import Beside, ConvUnit, conv_weights, draw_weights, last_nonlinearities
+from bnrepro.models.units import Beside, ConvUnit, conv_weights, draw_weights, nonlinearities
 from bnrepro.norm import Norm
 
 
@@ -92,4 +92,4 @@ class SmallInception(Network):
 
     def watched(self) -> dict[str, list[nn.Module]]:
         """Name the rows row1, row2, ..."""
-        return {f"row{i}": last_nonlinearities(row) for i, row in enumerate(self.rows, start=1)}
+        return {f"row{i}": [way[-1] for way in nonlinearities(row)] for i, row in enumerate(self.rows, start=1)}

@@ -1,6 +1,8 @@
 """What the convolutional networks are made of."""
 
+import itertools
 import math
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -23,6 +25,8 @@ INITS = {  # standard deviation of a weight with n inputs
 class ConvUnit(nn.Module):
     """``z = g(W * u + b)``, or ``z = g(BN(W * u))`` (Sec. 3.2), the image's size kept but for the stride.
 
+    Without a nonlinearity it gives what g is a function of.
+
     Shapes: (B, inputs, H, W) to (B, outputs, H/stride, W/stride).
     """
 
@@ -35,7 +39,7 @@ class ConvUnit(nn.Module):
         stride: int,
         multiplier: int,
         norm: Norm | None,
-        nonlinearity: str,
+        nonlinearity: str | None,
     ) -> None:
         super().__init__()
         bias = norm is None or norm.bias
@@ -47,7 +51,7 @@ class ConvUnit(nn.Module):
         else:
             self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=bias)
         self.norm = norm.make(outputs) if norm else None
-        self.nonlinearity = NONLINEARITIES[nonlinearity]()
+        self.nonlinearity = NONLINEARITIES[nonlinearity]() if nonlinearity else nn.Identity()
 
     def forward(self, u: Tensor) -> Tensor:
         """Convolve, normalise, apply the nonlinearity."""
@@ -57,15 +61,28 @@ class ConvUnit(nn.Module):
 
 
 class Beside(nn.Module):
-    """Branches side by side, what they give concatenated over the maps."""
+    """Branches side by side, what they give concatenated over the maps.
 
-    def __init__(self, *branches: nn.Module) -> None:
+    Where the first branches all begin with a 1x1 convolution, these are computed as one, for convolution and
+    normalisation are per map: the branches then begin with the nonlinearity.
+
+    Args:
+        branches: each from (B, C, H, W) to (B, its maps, H/stride, W/stride).
+        first: the convolutions as one, without the nonlinearity, or None.
+        dealt: how many of its maps go to each of the first branches.
+    """
+
+    def __init__(self, *branches: nn.Module, first: ConvUnit | None = None, dealt: Iterable[int] = ()) -> None:
         super().__init__()
+        self.first = first
+        self.dealt = list(dealt)
         self.branches = nn.ModuleList(branches)
 
     def forward(self, u: Tensor) -> Tensor:
-        """Give each branch the same input."""
-        return torch.cat([branch(u) for branch in self.branches], dim=1)
+        """Give each branch its maps of ``first``, the others ``u`` itself."""
+        parts = torch.split(self.first(u), self.dealt, dim=1) if self.first else ()
+        given = [*parts, *[u] * (len(self.branches) - len(parts))]
+        return torch.cat([branch(part) for branch, part in zip(self.branches, given, strict=True)], dim=1)
 
 
 class PerActivation(nn.Module):
@@ -176,12 +193,26 @@ def draw_weights(model: nn.Module, init: str, scale: float, seed: int) -> None:
     if next(model.parameters()).is_meta:  # a network that is only counted
         return
     stream = generator(seed, WEIGHTS)
+    for weight in _branch_by_branch(model):
+        std = INITS[init](weight[0].numel()) * (scale if weight.dim() == 4 else 1.0)
+        weight.copy_(torch.randn(weight.shape, generator=stream) * std)
     for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            std = INITS[init](module.weight[0].numel()) * (scale if isinstance(module, nn.Conv2d) else 1.0)
-            module.weight.copy_(torch.randn(module.weight.shape, generator=stream) * std)
-            if module.bias is not None:
-                module.bias.zero_()
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+            module.bias.zero_()
+
+
+def _branch_by_branch(module: nn.Module) -> Iterator[Tensor]:
+    """Yield each layer's weights in the order of the network's table, of convolutions computed as one each its own."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        yield module.weight
+    elif isinstance(module, Beside) and module.first:
+        (weight,) = conv_weights(module.first)
+        for branch, own in itertools.zip_longest(module.branches, torch.split(weight, module.dealt)):
+            yield from [] if own is None else [own]
+            yield from _branch_by_branch(branch)
+    else:
+        for child in module.children():
+            yield from _branch_by_branch(child)
 
 
 def conv_weights(module: nn.Module) -> list[Tensor]:
@@ -189,8 +220,9 @@ def conv_weights(module: nn.Module) -> list[Tensor]:
     return [conv.weight for conv in module.modules() if isinstance(conv, nn.Conv2d)]
 
 
-def last_nonlinearities(module: nn.Module) -> list[nn.Module]:
-    """Return the nonlinearity of the last unit in each branch of ``module``, or of its last unit."""
+def nonlinearities(module: nn.Module) -> list[list[nn.Module]]:
+    """Return the nonlinearities on each way through ``module``, its branches if it has some, where there are any."""
     sides = [m.branches for m in module.modules() if isinstance(m, Beside)]
-    units = [[u for u in branch.modules() if isinstance(u, ConvUnit)] for branch in (sides[0] if sides else [module])]
-    return [branch[-1].nonlinearity for branch in units if branch]
+    kinds = tuple(NONLINEARITIES.values())
+    ways = [[m for m in way.modules() if isinstance(m, kinds)] for way in (sides[0] if sides else [module])]
+    return [way for way in ways if way]

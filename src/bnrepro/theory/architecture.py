@@ -14,7 +14,7 @@ from bnrepro.config import BatchNormConfig, InceptionConfig
 from bnrepro.models import Inception
 from bnrepro.models.counting import count
 from bnrepro.models.inception import FIGURE_5, GOOGLENET, GOOGLENET_STEM, Block, Conv, figure_5
-from bnrepro.models.units import Beside, ConvUnit
+from bnrepro.models.units import nonlinearities
 from bnrepro.norm import Norm, build
 
 SIDE, CLASSES = 224, 1000
@@ -77,6 +77,5 @@ def _count(table: tuple[Block, ...], norm: Norm | None, stem: tuple[Conv | str, 
 
 
 def _layers(block: nn.Module) -> int:
-    """Count the layers with weights on the longest way through a row; a separable convolution is one."""
-    branches = [branch for m in block.modules() if isinstance(m, Beside) for branch in m.branches] or [block]
-    return max(sum(isinstance(m, ConvUnit) for m in branch.modules()) for branch in branches)
+    """Count the layers with weights on the longest way through a row, for each has a nonlinearity behind it."""
+    return max(map(len, nonlinearities(block)))
