@@ -106,6 +106,8 @@ def door(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[Ru
             ["network=mlp_bn", "norm=none"],
             "norm is none, but network=mlp_bn has norm=batch; choose the network instead",
         ),
+        (["network=mlp", "norm=batch", "norm.name=none"], "norm.name is none, but its settings are another norm's"),
+        (["network=mlp_bn", "norm=none", "norm.name=batch"], "norm.name is batch, but its settings are another norm's"),
         (["network=mlp_bm"], "mlp, mlp_bn"),
         (["norm.impl=cudnn", "network=mlp_bn"], "norm.impl is 'cudnn': it must be fused or paper"),
         (["study.trials=0", "study=exact"], "study.trials is 0"),
@@ -138,6 +140,10 @@ def door(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[Ru
         (["study.widths=[16]", "study=whitening_cost"], "study.widths is [16]"),
         (["runtime.threads=100000"], "runtime.threads is 100000: it must be from 1 to 1024"),
         (["-m", "seeds=[0],[1]", "hydra.sweeper.max_batch_size=0"], "it must be null or 1 or more"),
+        (
+            ["-m", "seeds=[0],[1]", "hydra.launcher={_target_:os.abort}"],
+            "choose hydra/launcher= or hydra/sweeper= instead",
+        ),
         (
             ["-m", "seeds=[0],[1]", "hydra.launcher._target_=os.abort"],
             "choose hydra/launcher= or hydra/sweeper= instead",
@@ -189,19 +195,30 @@ def test_an_experiment_of_ones_own_has_its_grid(name: str, monkeypatch: pytest.M
     assert [(config.experiment, config.steps) for config in seen] == [("mine", 7), ("mine", 8)]
 
 
+GRID = "hydra: {sweeper: {params: {+optim.lrr: '7', steps: '5,6'}}"
+
+
 @pytest.mark.parametrize(
     ("text", "typed", "says"),
     [
         ("nope: 3", [], "your own experiment/mine.yaml sets nope, which is no setting; configs/config.yaml has those"),
         ("optim: {nope: 3}", [], "your own experiment/mine.yaml sets optim.nope, which the optim that you chose does"),
         ("experiment: fig2", [], "experiment is 'fig2', which is one of configs/experiment; give yours another name"),
-        ("scale: mine", [], "unknown scale 'mine'; allowed: cpu, "),
-        ("hydra: 5", [], "your own experiment/mine.yaml: a setting: Merge error: int is not a subclass of HydraConf"),
+        ("hydra: 5", [], "your own experiment/mine.yaml has one value where hydra has settings of its own; write {KEY"),
+        ("optim.lr: 0.3", [], "mine.yaml has the key optim.lr: write it as optim: {lr: ...}"),
+        ("scale: paper", [], "a file in --config-dir sets scale to 'paper': it is chosen with scale=NAME alone"),
+        ("experiment: ''", [], "experiment is '': it must be 1 to 150 letters"),
         ("null: 3", [], "mine.yaml has the key None: a key is a word"),
         ("steps: many", [], "your own experiment/mine.yaml: steps: Value 'many'"),
         ("steps: 0", [], "steps is 0: it must be 1 or more"),
+        (f"{GRID}, mode: MULTIRUN}}", [], "+optim.lrr=7: keys can be set, not added or removed"),
+        (f"{GRID.replace('+optim.lrr', 'optim.lr')}}}", [], "the experiment has a grid, but no hydra.mode: MULTIRUN"),
         ("steps: 1", ["experiment=mime"], "unknown experiment 'mime'; allowed: ablations, "),
-        ("steps: 1", ["-m", "steps=range(0,201)"], "201 jobs: Hydra sees to it, from configs/ alone: put"),
+        (
+            "steps: 1",
+            ["-m", "steps=range(0,201)"],
+            "201 jobs, more than 200: Hydra sees to it, from configs/ alone: put",
+        ),
         (
             "steps: 1",
             ["-m", "steps=1,2", "hydra/sweeper=search"],

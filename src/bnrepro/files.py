@@ -17,7 +17,10 @@ NO_FOLDER = (errno.ENOTDIR, errno.ELOOP)  # what the path leads through
 
 
 def write_bytes(path: Path, content: bytes, before: Path | None = None) -> None:
-    """Write a temporary file beside ``path``, then put it in its place; on failure ``path`` stays as it was.
+    """Write a temporary file beside ``path``, then put it in its place.
+
+    Where the writing fails what was there stays as it was; where only the last renaming fails it is at ``before``, if
+    that is given.
 
     Args:
         path: of the file; its folder is made where it is not there.

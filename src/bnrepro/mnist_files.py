@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from bnrepro.errors import BadInput
+from bnrepro.files import cannot_read, read_bytes
 
 MNIST_SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -33,9 +34,9 @@ def check_mnist(root: Path) -> dict[str, bytes]:
     for name, expected in MNIST_SHA256.items():
         path = mnist_folder(root) / name
         try:
-            files[name] = path.read_bytes()
+            files[name] = read_bytes(path)
         except OSError as error:
-            raise BadInput(f"{path} cannot be read: {error.strerror}") from error
+            raise BadInput(cannot_read(path, error)) from error
         found = hashlib.sha256(files[name]).hexdigest()
         if found != expected:
             raise BadInput(

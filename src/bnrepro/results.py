@@ -28,6 +28,7 @@ from bnrepro.record import Record
 from bnrepro.tables import BENCH, MADE_BY, SUMS
 
 JUDGED = "claims.csv"
+RUNS = "runs.csv"
 OF_BENCH = (BENCH, MADE_BY)
 PENDING = ".pending"
 TURN = 600  # seconds to wait for another process that writes there: a report takes some
@@ -51,7 +52,7 @@ def add(results: Path, experiment: str, records: list[Record], commands: list[st
     made = tables.runs(records, commands)
     with alone(results):
         sums = _sums(results)
-        kept = _runs(results, sums.get("runs.csv"))
+        kept = _runs(results, sums.get(RUNS))
         for name, table in tables.BUILDERS[experiment](records).items():
             path = results / str(table["data"].iloc[0]) / f"{name}.csv"
             tables.write(path, table)
@@ -63,9 +64,9 @@ def add(results: Path, experiment: str, records: list[Record], commands: list[st
             made = pd.concat([kept[~replaced], made], ignore_index=True)
         order = made.sort_values(["data", "experiment"], key=lambda c: c.map(tables.rank), kind="stable")
         listing = tables.as_csv(order)
-        sums["runs.csv"] = sha256(listing.encode())
-        write_text(results / PENDING, sums["runs.csv"])  # killed between the next two, this one knows what was made
-        write_text(results / "runs.csv", listing)
+        sums[RUNS] = sha256(listing.encode())
+        write_text(results / PENDING, sums[RUNS])  # killed between the next two, this one knows what was made
+        write_text(results / RUNS, listing)
         _write_sums(results, sums)
 
 
@@ -120,8 +121,10 @@ def check(results: Path, without: Sequence[str] = ()) -> None:
         if name in without:
             continue
         again = f"restore it, or make it anew with make {'bench' if name in OF_BENCH else 'reproduce'}"
+        if name == RUNS:
+            again = _all_anew(results)
         if not path.is_file():
-            raise BadInput(f"{path} is missing; {again}")
+            raise BadInput(f"{path} is missing; {again}; or restore {results / SUMS}, if there never was such a file")
         if _sha256(path) != expected:
             raise BadInput(
                 f"{path} is not the table that was made: its SHA-256 is {_sha256(path)}, "
@@ -147,14 +150,18 @@ def refresh(results: Path) -> None:
 
 def _runs(results: Path, expected: str | None) -> pd.DataFrame | None:
     """Read the runs behind the tables that are there; None where there are none."""
-    path = results / "runs.csv"
+    path = results / RUNS
     if not path.exists() and expected is None:
         return None
     pending = results / PENDING
     made = [expected, *([pending.read_text(errors="replace")] if pending.is_file() else [])]
     if not path.is_file() or _sha256(path) not in made:
-        raise BadInput(f"{path} is missing or not what was made; restore it, or remove {results} to make all anew")
+        raise BadInput(f"{path} is missing or not what was made; {_all_anew(results)}")
     return tables.read(path)
+
+
+def _all_anew(results: Path) -> str:
+    return f"restore it, or remove {results} to make all anew"
 
 
 def _sums(results: Path) -> dict[str, str]:
@@ -168,7 +175,7 @@ def _sums(results: Path) -> dict[str, str]:
     except OSError as error:
         raise BadInput(cannot_read(path, error)) from error
     except ValueError as error:
-        raise BadInput(f"{path} is damaged ({error}); restore it, or remove {results} to make all anew") from error
+        raise BadInput(f"{path} is damaged ({error}); {_all_anew(results)}") from error
 
 
 def _write_sums(results: Path, sums: dict[str, str]) -> None:

@@ -1,7 +1,9 @@
 """Data that are damaged, planted or half there: named, or fetched anew, and never trained on."""
 
+import contextlib
 import gzip
 import hashlib
+import os
 import subprocess
 import sys
 import threading
@@ -37,6 +39,14 @@ def test_planted_files_are_named_with_both_hashes(tmp_path: Path) -> None:
     assert str(folder / "train-images-idx3-ubyte") in str(error.value)
     assert MNIST_SHA256["train-images-idx3-ubyte"] in str(error.value)
     assert len({word for word in str(error.value).replace(",", " ").split() if len(word.strip(";:")) == 64}) == 2
+
+
+def test_a_pipe_in_a_files_place_is_not_waited_for(tmp_path: Path) -> None:
+    mnist_folder(tmp_path).mkdir(parents=True)
+    for name in MNIST_SHA256:
+        os.mkfifo(mnist_folder(tmp_path) / name)
+    with pytest.raises(BadInput, match=r"ubyte cannot be read \(it is no regular file\); move it away"):
+        data.load(load(MNIST).data, tmp_path)
 
 
 def test_missing_files_are_named_where_nothing_may_be_downloaded(tmp_path: Path) -> None:
@@ -140,6 +150,12 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
             if how == ["silent"]:
                 self.wfile.write(body[:100])
                 over.wait(60)
+            elif how == ["slow"]:  # each byte in time
+                with contextlib.suppress(OSError):
+                    for start in range(len(body)):
+                        self.wfile.write(body[start : start + 1])
+                        if over.wait(1):
+                            break
             else:
                 self.wfile.write(body)
 
@@ -174,7 +190,12 @@ def test_what_was_fetched_lies_where_it_is_read(serve: Serve, tmp_path: Path, mo
 
 @pytest.mark.parametrize(
     ("how", "why"),
-    [("a web page", "train-images-idx3"), ("cut short", "train-images-idx3"), ("silent", "timed out|no answer within")],
+    [
+        ("a web page", "train-images-idx3"),
+        ("cut short", "train-images-idx3"),
+        ("silent", "timed out|no answer within"),
+        ("slow", "no answer within data.download_seconds=15"),
+    ],
 )
 def test_a_download_that_hangs_or_is_cut_or_lies_leaves_nothing(
     how: str, why: str, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -182,7 +203,7 @@ def test_a_download_that_hangs_or_is_cut_or_lies_leaves_nothing(
     monkeypatch.setattr(mnist, "_download", downloads.from_server)
     asked = serve(how)
     with pytest.raises(BadInput, match=rf"the download failed \(.*({why}).*\): put the extracted files"):
-        mnist.fetch(tmp_path / "data", 30 if how == "silent" else 300)
+        mnist.fetch(tmp_path / "data", {"silent": 30, "slow": 15}.get(how, 300))
     assert asked
     assert not (tmp_path / "data").exists()
 

@@ -1,11 +1,13 @@
 """Images and caches of images that are damaged, half there or changed: built anew, named, or skipped on demand."""
 
+import io
 import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bnrepro import data
 from bnrepro.errors import BadInput
@@ -86,6 +88,17 @@ def test_a_build_that_fails_leaves_no_cache(root: Path) -> None:
     with pytest.raises(BadInput, match=r"dog/1.png does not decode as an image"):
         data.load(config(), root)
     assert [path.suffix for path in (root / ".cache").iterdir()] == [".lock"]
+
+
+def test_an_image_is_in_one_of_the_formats_that_its_suffix_can_mean(root: Path) -> None:
+    """Pillow would open a drawing in PostScript whatever its name, and hand it to another program."""
+    drawing = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(drawing, "EPS")
+    (root / "tree/test/dog/1.png").write_bytes(drawing.getvalue())
+    with Image.open(root / "tree/test/dog/1.png") as opened:
+        assert opened.format == "EPS"
+    with pytest.raises(BadInput, match=r"dog/1.png does not decode as an image"):
+        data.load(config(), root)
 
 
 def test_a_damaged_image_is_skipped_only_where_that_is_asked_for(

@@ -169,11 +169,12 @@ TEXTS = {  # of an experiment's file, and what is said of it
     f'# @package hydra.callbacks\nx: "{DECODED}"\n': "sets hydra.callbacks: ",
     f"{HYDRAS}{{job_logging: {{{LOG}}}}}\n": "sets hydra.job_logging: ",
     f"# @package hydra.job_logging\n{LOG_FILE}": "sets hydra.job_logging: ",
-    SWEEP + "{+hydra.callbacks.x: '{_target_: pathlib.Path.touch}'}}}\n": "sets hydra.callbacks: ",
+    SWEEP + "{+hydra.callbacks.x: '{_target_: pathlib.Path.touch}'}}}\n": "keys can be set, not added",
     SWEEP + "{hydra/launcher: local, seeds: '[0],[1]'}}}\n": "sets hydra.launcher: ",
     f"{SWEEP}{{steps: '1,2'}}}}, overrides: {MORE}}}\n": "sets hydra.overrides: ",
     HYDRAS + "null\n": "error: what is set of Hydra cannot be composed",
     HYDRAS + "{sweeper: null}\n": "error: hydra.sweeper is None: leave it",
+    "\ufeff# @package _global_\nsteps: 3\n": "evil.yaml begins with a byte order mark",
     "# @package _global_\ndefaults: [evil]\n": "error: a file of settings has itself among its defaults",
     "a: " + "x" * 200_000: "own/experiment/evil.yaml has more than 100,000 bytes",
 }

@@ -19,6 +19,7 @@ from PIL import Image
 
 import children
 from bnrepro import checkpoint, data, files
+from bnrepro.data import fetching, mnist
 from bnrepro.errors import BadInput
 from bnrepro.record import Record, from_parquet
 from bnrepro.run import run
@@ -41,32 +42,46 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("room", [600, 1100])  # KiB: in the first or a later checkpoint, each is about 300
-def test_a_full_disk_loses_nothing(room: int, small_disk: Path, tmp_path: Path) -> None:
+def fill(disk: Path) -> None:
+    with contextlib.suppress(OSError), open(disk / "filler", "wb", buffering=0) as filler:
+        while filler.write(bytes(4096)):
+            pass
+
+
+def fill_before_the_checkpoint(disk: Path, step: int, *overrides: str) -> None:
+    """Train, and fill the disk before the checkpoint at ``step`` is written."""
+    save = checkpoint.save
+
+    def full(path: Path, config: Any, state: Any, progress: Any) -> None:
+        if state.step == step:
+            fill(disk)
+        save(path, config, state, progress)
+
+    checkpoint.save = full
+    children.train(*overrides)
+
+
+@pytest.mark.parametrize("step", [10, 40])  # of the first checkpoint, and of a later one
+def test_a_full_disk_loses_nothing(step: int, small_disk: Path, tmp_path: Path) -> None:
     overrides = [*RUN, f"runs_root={small_disk}"]
-    filler = small_disk / "filler"
-    filler.write_bytes(bytes(4 * 2**20 - room * 1024))
-    code, said = children.finish(children.train, tmp_path / "said", *overrides)
+    code, said = children.finish(fill_before_the_checkpoint, tmp_path / "said", small_disk, step, *overrides)
     assert code == 2, said
     assert "Traceback" not in said
     (message,) = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert f"{small_disk}" in message
-    assert "cannot be written (No space left on device)" in message
     config = load([*children.SMALL, *overrides])
     record = Record.of(config)
+    assert f"{record.checkpoint} cannot be written (No space left on device), it takes " in message
+    assert " KiB" in message
     assert not list(record.folder.rglob("*.part"))
-    if record.checkpoint.exists():
-        assert "it takes" in message
-        assert " KiB" in message
+    assert record.checkpoint.exists() == (step > 10)
+    if step > 10:
         content = record.checkpoint.read_bytes()  # the newest itself is whole, no older one is needed
         assert hashlib.sha256(content[checkpoint.DIGEST :]).digest() == content[: checkpoint.DIGEST]
         state = initial(config, data.load(config.data, Path(config.data_root)), torch.device("cpu"))
         assert checkpoint.restore(record.checkpoint, config, state) is not None
-        assert state.step > 0
-        assert not record.read_metrics().empty
-    else:
-        assert room == 600
-    filler.unlink()
+        assert state.step == step - 10
+        assert record.read_metrics()["step"].max() == step - 10
+    (small_disk / "filler").unlink()
     code, said = children.finish(children.train, tmp_path / "again", *overrides)
     assert code == 0, said
     undisturbed = run(load([*children.SMALL, *RUN, f"runs_root={tmp_path / 'undisturbed'}"]))
@@ -75,7 +90,7 @@ def test_a_full_disk_loses_nothing(room: int, small_disk: Path, tmp_path: Path) 
     assert all(torch.equal(value, theirs[name]) for name, value in stored_state(record).items())
 
 
-def fill_before_the_table(disk: str, step: int, *overrides: str) -> None:
+def fill_before_the_table(disk: Path, step: int, *overrides: str) -> None:
     """Train, and fill the disk before the table of measurements at ``step`` is written: the checkpoint was."""
     write, save, at = Record.write_metrics, checkpoint.save, [0]
 
@@ -85,9 +100,7 @@ def fill_before_the_table(disk: str, step: int, *overrides: str) -> None:
 
     def full(record: Record, content: bytes) -> None:
         if at[0] == step:
-            with contextlib.suppress(OSError), open(Path(disk) / "filler", "wb", buffering=0) as filler:
-                while filler.write(bytes(4096)):
-                    pass
+            fill(disk)
         write(record, content)
 
     checkpoint.save, Record.write_metrics = seen, full  # type: ignore[method-assign]
@@ -97,7 +110,7 @@ def fill_before_the_table(disk: str, step: int, *overrides: str) -> None:
 def test_a_table_that_meets_a_full_disk_stays_what_it_was(small_disk: Path, tmp_path: Path) -> None:
     overrides = [*RUN, f"runs_root={small_disk}"]
     before = run(load([*children.SMALL, *RUN, f"runs_root={tmp_path / 'before'}", "steps=60"]))
-    code, said = children.finish(fill_before_the_table, tmp_path / "said", str(small_disk), 40, *overrides)
+    code, said = children.finish(fill_before_the_table, tmp_path / "said", small_disk, 40, *overrides)
     assert code == 2, said
     record = Record.of(load([*children.SMALL, *overrides]))
     assert f"{record.metrics} cannot be written (No space left on device), it takes" in said
@@ -127,6 +140,24 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(
         files.write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_renaming_that_fails_leaves_what_was_there_at_another_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint's: it is then read where the one before it is kept (test_kill.py)."""
+    path, before, replace = tmp_path / "file", tmp_path / "before", Path.replace
+    files.write_bytes(path, b"old")
+
+    def last_fails(source: Path, target: Path) -> Path:
+        if target == path:
+            raise OSError(errno.EIO, "Input/output error")
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", last_fails)
+    with pytest.raises(BadInput, match="cannot be written"):
+        files.write_bytes(path, b"new", before)
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"before": b"old"}
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_folder_after(
@@ -197,6 +228,14 @@ def test_a_read_only_disk_is_said(small_disk: Path, tmp_path: Path) -> None:
     assert len(said.splitlines()) == 1
     assert "cannot be written (Read-only file system)" in said
     assert "choose another runs_root=" in said
+
+
+def test_nothing_is_downloaded_to_a_read_only_disk(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    monkeypatch.setattr(fetching, "_why_not", None)  # would fail if it were called
+    for root in (small_disk, small_disk / "data"):
+        with pytest.raises(BadInput, match=r"cannot be written \(Read-only file system\).*or set data_root="):
+            mnist.fetch(root, seconds=300)
 
 
 def test_a_folder_below_a_file_is_said(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def signalled(signum: int, folder: Path, *overrides: str) -> tuple[int | None, l
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_run_with_a_checkpoint(
-    signum: int, code: int, tmp_path: Path, undisturbed: pd.DataFrame
+    signum: int, code: int, tmp_path: Path, undisturbed: pd.DataFrame, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = load(settings(tmp_path / "runs"))
     rare = "runtime.checkpoint_every=1000000"
@@ -65,8 +65,9 @@ def test_a_signal_ends_a_run_with_a_checkpoint(
     assert all(" step " in line for line in lines[:-1])  # one line is said of it
     record = Record.of(config)
     assert record.status["status"] == "stopped"
-    assert 0 < record.status["step"] < 1500
+    assert 0 < (step := record.status["step"]) < 1500
     pd.testing.assert_frame_equal(run(config).read_metrics(), undisturbed, check_exact=True)
+    assert f"going on from step {step}" in capsys.readouterr().out
 
 
 def test_a_signal_ends_a_sweep_side_by_side_with_checkpoints(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from bnrepro.cli import own_files
-from bnrepro.compose import CONFIGS, choices, explain, grid, to_config, whole, without_hydra
+from bnrepro.cli.explain import explain
+from bnrepro.compose import CONFIGS, choices, grid, to_config, whole, without_hydra
 from bnrepro.config import RunConfig
 from bnrepro.errors import BadInput
 from bnrepro.machine import cores
@@ -85,7 +86,7 @@ def refuse_arguments(arguments: list[str]) -> None:
             raise BadInput(f"{argument}: it has no value; write {argument}=value")
         if re.match(r"hydra[./](searchpath|callbacks)", argument):
             raise BadInput(f"{argument}: it cannot be set; files of your own go in --config-dir=FOLDER")
-        if re.match(r"hydra\..*\._target_=", argument):
+        if argument.startswith("hydra") and "_target_" in argument:
             raise BadInput(f"{argument}: choose hydra/launcher= or hydra/sweeper= instead")
         if re.fullmatch("hydra/launcher=(submitit_)?slurm", argument) and not (which("sbatch") or dry(arguments)):
             raise BadInput(f"{argument}: there is no sbatch here; give the command where Slurm takes jobs")
@@ -125,10 +126,11 @@ def check_jobs(arguments: list[str]) -> Asked:
         if "interval(" in override:
             raise BadInput(f"{override}: an interval is for hydra/sweeper=search; name the values, as in key=a,b")
     first = whole(overrides)
+    refuse_arguments([f"{key}={value}" for key, value in (first.hydra.sweeper.params or {}).items()])
     own_files.refuse_more_than_a_grid(first, overrides, overrides)
     launcher = next((override for override in overrides if override.startswith("hydra/launcher=")), "")
     jobs = _jobs(overrides, launcher, first, swept=bool(options) or first.hydra.mode == RunMode.MULTIRUN)
-    many = f"{len(jobs):,} jobs" if len(jobs) > CHECKED else ""
+    many = f"{len(jobs):,} jobs, more than {CHECKED}" if len(jobs) > CHECKED else ""
     runs = [] if many else _checked(jobs, overrides)
     _check_launch(first)
     if launcher and _one_by_one(first, launcher):
@@ -140,6 +142,8 @@ def check_jobs(arguments: list[str]) -> Asked:
 
 def _jobs(overrides: list[str], launcher: str, first: DictConfig, swept: bool) -> list[list[str]]:
     several = [override for override in overrides if choices(override)]
+    if first.hydra.sweeper.params and not swept and not any(text.startswith("hydra.mode=") for text in overrides):
+        raise BadInput("the experiment has a grid, but no hydra.mode: MULTIRUN in its file; write it there, or give -m")
     if swept:
         if not (several or first.hydra.sweeper.params or launcher):  # which may be there for one run
             raise BadInput("the sweep is empty: give a key several values, such as optim.lr=0.1,0.3, or leave out -m")

@@ -28,7 +28,8 @@ from bnrepro.cli.arguments import (
     said,
     usage,
 )
-from bnrepro.compose import CONFIGS, explain, load, to_config
+from bnrepro.cli.explain import explain
+from bnrepro.compose import CONFIGS, load, to_config
 from bnrepro.config import RunConfig
 from bnrepro.errors import BadInput
 from bnrepro.stopping import Stopped, StopRequest, Worker, leaving, tell_children
@@ -40,7 +41,7 @@ def main(task: Callable[[RunConfig], float | None]) -> NoReturn:
     """Run ``task`` for each configuration that the command line names, and exit (door.py has the exit codes).
 
     What it returns is what a search (``hydra/sweeper=search``) maximises. Every job of a sweep is checked before the
-    first one starts; a run that fails leaves the others alone.
+    first one starts, unless there are more than arguments.CHECKED; a run that fails leaves the others alone.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's own reports end in exit code 1
     if {"--help", "-h"} & set(sys.argv[1:]):  # Hydra's own takes seconds, for it lists every folder of configs/

@@ -6,6 +6,7 @@ what was composed of them and found good is what this process runs.
 
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,16 +61,24 @@ def searched(where: Path) -> str:
         try:
             if path.stat().st_size > LARGEST:
                 raise BadInput(f"{path} has more than {LARGEST:,} bytes; no settings have")
-            settings = yaml.safe_load(read_bytes(path).decode("utf-8-sig"))
+            content = read_bytes(path)
+            settings = yaml.safe_load(content.decode())
         except OSError as error:
             raise BadInput(unreachable(error)) from error
         except RecursionError as error:
             raise BadInput(f"{path} is nested too deeply; no settings are") from error
         except (YAMLError, ValueError) as error:  # Hydra's own loader may take it all the same
             raise BadInput(f"{path} cannot be read as settings: {' '.join(str(error).split())}") from error
+        if content.startswith(BOM_UTF8):
+            raise BadInput(
+                f"{path} begins with a byte order mark, behind which Hydra sees no # @package; save it without"
+            )
         if not isinstance(settings, dict | None):
             raise BadInput(f"{path} holds no settings; write KEY: VALUE in it, or move it away")
         _refuse_endless(path, settings)
+        if dotted := [key for key in settings or {} if "." in key]:
+            key, _, rest = dotted[0].partition(".")
+            raise BadInput(f"{path} has the key {dotted[0]}: write it as {key}: {{{rest}: ...}}")
     quoted = re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + ("\\'" if end[2] else ""), str(where.resolve()))
     return f"{PATH}['file://{quoted}']"
 
@@ -122,6 +131,8 @@ def refuse_more_than_a_grid(composed: DictConfig, job: list[str], typed: list[st
     name = composed.experiment
     if name in experiments() and composed.hydra.runtime.choices.get("experiment") != name:
         raise BadInput(f"experiment is {name!r}, which is one of configs/experiment; give yours another name")
+    if composed.scale != composed.hydra.runtime.choices.scale:
+        raise BadInput(f"a file in --config-dir sets scale to {composed.scale!r}: it is chosen with scale=NAME alone")
 
 
 def _of_hydra(composed: DictConfig) -> dict[str, Any]:

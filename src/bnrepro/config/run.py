@@ -125,10 +125,11 @@ class RunConfig:
     dry_run: bool = MISSING
 
     def __post_init__(self) -> None:
-        for key in ("experiment", "name"):
+        for key, least in (("experiment", 1), ("name", 0)):
             value = getattr(self, key)
-            word = re.fullmatch(r"[\w.,=+-]{0,150}", value) and not value.startswith(".")
-            require(bool(word), key, value, "at most 150 letters, digits and _ - . , = + without a dot in front")
+            word = re.fullmatch(r"[\w.,=+-]*", value) and not value.startswith(".") and least <= len(value) <= 150
+            allowed = f"{least} to 150 letters, digits and _ - . , = + without a dot in front"
+            require(bool(word), key, value, allowed)
         for key in ("runs_root", "data_root"):
             folder = getattr(self, key)
             text = folder.encode(errors="replace").decode()  # TensorBoard's files hold no other names

@@ -14,6 +14,8 @@ from bnrepro.data.tree import Split
 from bnrepro.errors import BadInput
 from bnrepro.files import cannot_write
 
+FORMATS = ("BMP", "JPEG", "PNG", "PPM", "WEBP")  # whatever the suffix: Pillow hands PostScript to another program
+BILINEAR = 2  # Pillow's number of it
 MOST_PIXELS = 100_000_000  # of one image before it is scaled: above it is taken for an attack, not decoded
 SMALL = 64  # pixels of a side up to which threads only wait for Python's lock: two are slower than one
 AT_ONCE = 16  # images that a thread takes: handing them out one by one takes longer than decoding small ones
@@ -120,17 +122,17 @@ def _decode(path: str, into: Image, scale: bool) -> str:
     return ""
 
 
-def _pillow() -> Any:  # imported late
-    from PIL import Image as Pillow
+def _open(path: str) -> Any:
+    from PIL import Image as Pillow  # imported late
 
     Pillow.MAX_IMAGE_PIXELS = None  # the limit is checked here; Pillow's own warning would stand beside the message
-    return Pillow
+    return Pillow.open(path, formats=FORMATS)
 
 
 def size_of(path: str) -> tuple[int, int] | None:
     """Return an image's width and height without decoding it, None where it cannot be opened or has too many pixels."""
     try:
-        with _pillow().open(path) as opened:
+        with _open(path) as opened:
             width, height = opened.size
     except (OSError, ValueError, SyntaxError):
         return None
@@ -140,7 +142,7 @@ def size_of(path: str) -> tuple[int, int] | None:
 def _opened(path: str) -> tuple[Any, str]:
     """Return an image in RGB, or None and what is wrong with it."""
     try:
-        with _pillow().open(path) as opened:
+        with _open(path) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 return None, (
                     f"has {opened.width} x {opened.height} pixels, more than the {MOST_PIXELS:,} that are decoded: "
@@ -157,7 +159,7 @@ def _scaled(image: Any, side: int) -> Any:
     shorter = min(image.size)
     if shorter != side:
         width, height = (max(side, round(length * side / shorter)) for length in image.size)
-        image = image.resize((width, height), _pillow().Resampling.BILINEAR)
+        image = image.resize((width, height), BILINEAR)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))
 
