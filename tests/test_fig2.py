@@ -143,14 +143,15 @@ def test_probes_change_nothing_in_a_network_with_dropout(tmp_path: Path) -> None
     assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
 
 
-def test_percentiles_of_a_block_are_those_of_its_inputs(records: list[Record]) -> None:
+@pytest.mark.parametrize("row", ["4d", "4e"])  # with a 1x1 branch, and without
+def test_percentiles_of_a_block_are_those_of_its_inputs(row: str) -> None:
     settings = config("network=bn_baseline", "augment.flip=false")
     state, dataset = start(settings)
     from bnrepro.probes import NonlinearityInputs
 
     rows = {(m.layer, m.metric): m.values for m in NonlinearityInputs(dataset.test, frozenset()).measure(state)}
     seen: list[torch.Tensor] = []
-    block = state.model.blocks["4e"]  # type: ignore[union-attr, index]
+    block = state.model.blocks[row]  # type: ignore[union-attr, index]
     for branch in list(block.children())[-1].branches:  # type: ignore[union-attr]
         last = [m for m in branch.modules() if isinstance(m, torch.nn.ReLU)][-1:]
         for nonlinearity in last:
@@ -160,8 +161,8 @@ def test_percentiles_of_a_block_are_those_of_its_inputs(records: list[Record]) -
     state.model(dataset.test.inputs.unsqueeze(0))
     x = torch.cat([s.detach().transpose(0, 1).flatten(1) for s in seen]).numpy()
     for p in (15, 50, 85):
-        np.testing.assert_allclose(rows["4e", f"block_input_p{p}"].numpy(), [np.percentile(x, p)], atol=1e-4)
-        per_map = rows["4e", f"input_p{p}"][0].numpy()
+        np.testing.assert_allclose(rows[row, f"block_input_p{p}"].numpy(), [np.percentile(x, p)], atol=1e-4)
+        per_map = rows[row, f"input_p{p}"][0].numpy()
         assert len(per_map) == 16
         np.testing.assert_allclose(per_map[0], np.percentile(x[0], p), atol=1e-4)
         np.testing.assert_allclose(per_map[-1], np.percentile(x[-1], p), atol=1e-4)

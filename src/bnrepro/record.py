@@ -16,7 +16,7 @@ Each of the JSON files has the SHA-256 of what is in it (files.py), a checkpoint
 import io
 import json
 import os
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +199,16 @@ class Record:
             made_by = {key: provenance[key] for key in MADE_BY}
             begun["resumed"] = [*begun.get("resumed", []), {"step": step, **made_by}]
             write_json(self._provenance, begun)
+
+    def name_damaged(self, metrics: bytes) -> None:
+        """Name the table and the status where they are not what was written; ``metrics`` is the checkpoint's table."""
+        status = self.status
+        written = (sha256(metrics), status.get("tables", {}).get(self.metrics.name))
+        with suppress(OSError):  # whatever keeps it from being read keeps it from being written, and is said then
+            if self.metrics.exists() and sha256(read_bytes(self.metrics)) not in written:
+                print(f"{self.metrics} is damaged: it is made anew", flush=True)
+        if status["status"] == "missing" and self._status.exists():
+            print(f"{self._status} is damaged: it is made anew", flush=True)
 
     def write_status(self, status: str, step: int, seconds: float, diverged: dict[str, int]) -> None:
         """Write down how far the run is, and the SHA-256 of the tables that were written before."""

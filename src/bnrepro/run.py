@@ -191,6 +191,7 @@ def _begin(
         made_by = provenance(device, data_sha256=dataset.sha256, classes=dataset.classes)
         if begun:
             record.resume(state.step, made_by)
+            record.name_damaged(begun.metrics)
             record.write_metrics(begun.metrics)
             record.write_status("running", state.step, begun.seconds, diverged(config, state))
             print(f"{record.name}: going on from step {state.step:,}", flush=True)

@@ -346,6 +346,23 @@ def test_the_peer_is_the_same_network(network: str) -> None:
     assert laid_out == [True] * (3 + 8 * 7 + 2 * 5)  # not channels-last
 
 
+def test_the_inception_peer_does_our_step() -> None:
+    overrides = ["model.width=0.125", "batch_size=8", "model.dropout=0", "optim.l2=0", "optim.half_life=0"]
+    config = load(["network=bn_baseline", *SHAPES, *overrides, "runtime.threads=1"])
+    state = initial(config, data.load(config.data, Path(config.data_root), 0), CPU)
+    same.in_double(state)
+    assert isinstance(state.model, Inception)
+    peer = peers.EagerInception(state.model)
+    optimiser = torch.optim.SGD(peer.parameters(), config.optim.initial, config.optim.momentum)
+    other = initial(config, data.load(config.data, Path(config.data_root), 0), CPU).sampler.next()
+    step = peers.stepping(peer, optimiser, iter([(other.images[0].double(), other.labels[0])]), "float64")
+    before = state.model.output.weight.detach().clone()
+    step()
+    advance(state)
+    assert not torch.equal(state.model.output.weight, before)
+    same.require_same("the peer's step", peers.EagerInception(state.model), peer, 1e-4)  # its loss is in float32
+
+
 def test_a_peers_images_are_ours_without_distortion() -> None:
     config = load(["network=bn_x5", *SHAPES, "augment.pad=0", "augment.flip=false", "augment.photometric=0"])
     train = data.load(config.data, Path(config.data_root), 0).train

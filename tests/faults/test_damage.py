@@ -66,11 +66,19 @@ def test_with_no_whole_checkpoint_left_a_run_starts_anew_and_says_so(
 @DAMAGED
 @pytest.mark.parametrize("name", ["metrics.parquet", "status.json"])
 def test_tables_and_status_follow_from_the_checkpoint(
-    name: str, damage: Callable[[bytes], bytes], stopped: tuple[RunConfig, Record], small: Make, tmp_path: Path
+    name: str,
+    damage: Callable[[bytes], bytes],
+    stopped: tuple[RunConfig, Record],
+    small: Make,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     config, record = stopped
     harm(record.folder / name, damage)
-    ends_undisturbed(run(config), small, tmp_path)
+    capsys.readouterr()
+    ended = run(config)
+    said = [line for line in capsys.readouterr().out.splitlines() if "damaged" in line]
+    assert said == [f"{record.folder / name} is damaged: it is made anew"]
+    ends_undisturbed(ended, small, Path(config.runs_root).parent)
 
 
 @DAMAGED

@@ -73,7 +73,9 @@ def test_a_status_that_only_says_that_it_is_finished_is_not_believed(
 def test_an_older_format_is_explained(stopped: tuple[RunConfig, Record]) -> None:
     config, record = stopped
     record.checkpoint.write_bytes(sealed(fresh(config).state_dict()))  # what format 1 was
-    with pytest.raises(BadInput, match=r"format 1 of checkpoints, this version reads 4: .* began it"):
+    with pytest.raises(
+        BadInput, match=rf"format 1 of checkpoints, this version reads {checkpoint.FORMAT}: .* began it"
+    ):
         run(config)
 
 
@@ -82,7 +84,10 @@ class Executes:
         return Path.touch, (Path("executed"),)  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("value", [Executes(), {"format": 4, "state": Executes()}, [1], {"format": 4, "state": {}}])
+OURS = {"format": checkpoint.FORMAT}
+
+
+@pytest.mark.parametrize("value", [Executes(), {**OURS, "state": Executes()}, [1], {**OURS, "state": {}}])
 def test_a_hostile_or_foreign_checkpoint_is_refused(
     value: Any, stopped: tuple[RunConfig, Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

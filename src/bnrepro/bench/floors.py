@@ -48,7 +48,10 @@ def matrix_products(widths: list[int], batch_size: int, replicas: int, device: s
 
 
 def convolutions(model: Inception, images: Tensor, dtype: torch.dtype) -> Callable[[], object]:
-    """Return what does the convolutions of a step over ``images`` (1, B, colours, H, W); the first needs no d_u."""
+    """Return what does the convolutions of a step over ``images`` (1, B, colours, H, W); the first needs no d_u.
+
+    They are those that ``model`` computes: of an Inception block's first ones, one.
+    """
     seen: list[tuple[nn.Conv2d, Tensor, Tensor]] = []
 
     def keep(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

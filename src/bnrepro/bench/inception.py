@@ -26,6 +26,7 @@ from bnrepro.train import advance, allow_tf32
 STEPS = 10  # in a round
 CHECKED = 5  # steps, before anything is timed
 PEER, RESIDENT, FLOOR = "DataLoader image by image", "eager, images resident and not distorted", "convolutions alone"
+CHANNELS_LAST = "eager, images resident and not distorted, channels-last"
 LAUNCHED = "ours, launched kernel by kernel"
 WHAT = "the Inception network's step"
 SINGLE = 0.03  # that a step may be apart from another way to compute it in single precision
@@ -93,20 +94,23 @@ def _variants(config: RunConfig, dataset: Dataset, state: State) -> list[Variant
 
     otherwise, threads = OTHERWISE[device][1], THREADS[device]
 
-    def peer(distorted: bool, other: bool) -> Variant:
-        model = peers.EagerInception(network).to(device)
+    inputs = dataset.train.inputs
+
+    def peer(name: str, other: bool) -> Variant:
+        layout = torch.channels_last if name == CHANNELS_LAST else torch.contiguous_format
+        model = peers.EagerInception(network, layout).to(device)
         optimiser = torch.optim.SGD(
             model.parameters(), config.optim.initial, config.optim.momentum, weight_decay=config.optim.l2
         )
-        if distorted:
+        if name == PEER:
             transform = peers.augmentation(config.augment, images.shape[-1])
             files = peers.per_image(config.data, Path(config.data_root), dataset.train, transform)
             source = peers.batches(files, batch_size, device, WORKERS[device] if other else 0)
         else:
-            source = peers.permuted(dataset.train.inputs.contiguous(), labels, batch_size)
-        name = (PEER if distorted else RESIDENT) + (f", {otherwise}" if other else "")
+            source = peers.permuted(inputs, labels, batch_size)
+        called = f"{name}, {otherwise}" if other else name
         call = peers.stepping(model, optimiser, source, precision)
-        return Variant(name, call, batch_size, threads if other else 1, 1, precision)
+        return Variant(called, call, batch_size, threads if other else 1, 1, precision)
 
     sample = state.sampler.next().images
     allow_tf32(precision == "tf32")  # the floor is recorded now
@@ -114,10 +118,10 @@ def _variants(config: RunConfig, dataset: Dataset, state: State) -> list[Variant
     ours = Variant("ours", lambda: advance(state), batch_size, 1, 1, precision)
     return [
         *(
-            peer(distorted, other)
-            for distorted in (True, False)
+            peer(name, other)
+            for name in (PEER, RESIDENT, CHANNELS_LAST)
             for other in (False, True)
-            if device == "cpu" or distorted or not other
+            if device == "cpu" or name == PEER or not other
         ),
         ours,
         *([replace(ours, name=f"ours, {otherwise}", threads=threads)] if device == "cpu" else []),
@@ -145,7 +149,6 @@ def check_as_timed(timed: State, start: Callable[[], State], precision: str) -> 
         BadInput: it is another.
     """
     rounds = precision != "float32"
-    allow_tf32(precision == "tf32")  # to the eager network too
     steps = MINI_BATCHES if rounds else 1
     assert isinstance(timed.model, Inception)
     ours = _in_their_order(timed.model, change((timed.model, lambda: advance(timed)), steps))
@@ -167,7 +170,8 @@ def _theirs(other: State, precision: str = "float32") -> tuple[nn.Module, Callab
     settings = [{key: group[key] for key in ("lr", "momentum", "weight_decay")} for group in groups]
     assert isinstance(other.model, Inception)
     dtype = other.model.output.weight.dtype
-    theirs = peers.EagerInception(other.model)
+    theirs = peers.EagerInception(other.model, torch.channels_last)  # as ours: in bfloat16 a layout rounds otherwise
+    theirs.model.dropout = other.model.dropout  # with the framework's own other maps would be dropped out
     parts = [[p for p in theirs.parameters() if (p.dim() > 1) == weights] for weights in (True, False)]
     optimiser = torch.optim.SGD([{"params": part, **own} for part, own in zip(parts, settings, strict=True)])
     assert other.schedule
@@ -176,6 +180,7 @@ def _theirs(other: State, precision: str = "float32") -> tuple[nn.Module, Callab
     def step() -> Tensor:
         batch = other.sampler.next()
         images = batch.images[0].to(dtype)
+        allow_tf32(precision == "tf32")  # our step has set it back
         optimiser.zero_grad()
         with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             logits = theirs(images)

@@ -21,7 +21,7 @@ from bnrepro.config import AugmentConfig, DataConfig, ImageFolderConfig, MNISTCo
 from bnrepro.data import Examples
 from bnrepro.data.augment import STRONGEST
 from bnrepro.models import Inception
-from bnrepro.models.units import Beside, ConvUnit, LocalResponseNorm
+from bnrepro.models.units import Beside, ConvUnit, Dropout, LocalResponseNorm
 from bnrepro.norm import BatchNorm, Norm
 
 Transform = Callable[[Image.Image], Tensor]
@@ -35,7 +35,8 @@ class FromMemory(Dataset[tuple[Tensor, int]]):
     """The images that the program draws, given as torchvision's CIFAR10 gives its own: one by one, as PIL images."""
 
     def __init__(self, examples: Examples, transform: Transform) -> None:
-        self.arrays = examples.images.permute(0, 2, 3, 1).contiguous().numpy()
+        images = examples.images if examples.rows is None else examples.images[examples.rows]
+        self.arrays = images.permute(0, 2, 3, 1).contiguous().numpy()
         self.labels = examples.labels.tolist()
         self.transform = transform
 
@@ -111,12 +112,13 @@ def mlp(widths: list[int], bn: bool) -> nn.Sequential:
 class EagerInception(nn.Module):
     """An Inception network as one writes it, which begins with the numbers of ``model``.
 
-    Its layers are the framework's own, each convolution is computed by itself, and maps are laid out as is usual.
+    Its layers are the framework's own, each convolution is computed by itself, and maps are laid out as is usual, or as
+    ``layout`` has it: a convolution gives channels-last maps where its weights or its input are.
     """
 
-    def __init__(self, model: Inception) -> None:
+    def __init__(self, model: Inception, layout: torch.memory_format = torch.contiguous_format) -> None:
         super().__init__()
-        self.model = _with_own_layers(deepcopy(model)).to(memory_format=torch.contiguous_format)  # weights decide, too
+        self.model = _with_own_layers(deepcopy(model)).to(memory_format=layout)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of (B, colours, H, W)."""
@@ -134,6 +136,8 @@ def _with_own_layers(module: Any) -> Any:
                 own = nn.BatchNorm2d(child.shape.numel(), child.eps, child.momentum).to(child.weight)
                 own.load_state_dict(child.state_dict(), strict=False)
                 setattr(module, name, own)
+            case Dropout():
+                setattr(module, name, nn.Dropout(child.p))
             case LocalResponseNorm():
                 setattr(module, name, nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75))
             case Beside(first=ConvUnit()):

@@ -68,8 +68,8 @@ def _decoding(images: str) -> pd.DataFrame:
     _decode(files)  # so that the system has them in memory
     rounds = []
     for number in range(ROUNDS):
-        taken = {}
-        for name in sorted(ways, reverse=bool(number % 2)):  # neither is always the one that comes after the other
+        first, taken = number % len(ways), {}
+        for name in [*list(ways)[first:], *list(ways)[:first]]:
             with tempfile.TemporaryDirectory() as folder:
                 began = time.perf_counter()
                 ways[name](Path(folder))

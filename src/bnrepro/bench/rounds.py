@@ -51,9 +51,9 @@ def take_turns(variants: Iterable[Variant], work: int, rounds: int = ROUNDS) -> 
     for variant in chosen:
         _seconds(variant, WARM_UP)
         calls[variant.name] = max(round(work / variant.units), math.ceil(LEAST / _seconds(variant, 1)))
-    for _ in range(rounds):
-        speeds = {}
-        for variant in chosen:
+    for number in range(rounds):
+        first, speeds = number % len(chosen), {}
+        for variant in [*chosen[first:], *chosen[:first]]:  # each comes first, and last, in some round
             count = calls[variant.name]
             speeds[variant.name] = count * variant.units / _seconds(variant, count) / variant.threads
         measured.append(speeds)

@@ -124,7 +124,7 @@ def _check_width(table: tuple[Block, ...], stem: tuple[Conv | str, ...], width: 
 def inception_block(row: Block, inputs: int, width: float, norm: Norm | None, nonlinearity: str) -> tuple[Beside, int]:
     """Build a row of the table on ``inputs`` maps; return it and the number of maps that it gives.
 
-    The 1x1 convolution and both reductions are computed as one, a tenth of a step faster.
+    The 1x1 convolution and both reductions are computed as one, which is faster.
     """
     unit, g = _unit(norm, nonlinearity), NONLINEARITIES[nonlinearity]
     one, projection = scaled(row.one, width), scaled(row.projection, width)

@@ -64,7 +64,8 @@ class Beside(nn.Module):
     """Branches side by side, what they give concatenated over the maps.
 
     Where the first branches all begin with a 1x1 convolution, these are computed as one, for convolution and
-    normalisation are per map: the branches then begin with the nonlinearity.
+    normalisation are per map. The nonlinearity stays with each branch: its inputs are watched there, and what it gives
+    lies close together again, as the maps that were dealt out do not.
 
     Args:
         branches: each from (B, C, H, W) to (B, its maps, H/stride, W/stride).
@@ -80,7 +81,7 @@ class Beside(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         """Give each branch its maps of ``first``, the others ``u`` itself."""
-        parts = torch.split(self.first(u), self.dealt, dim=1) if self.first else ()
+        parts = torch.split(self.first(u), self.dealt, dim=1) if self.first is not None else ()
         given = [*parts, *[u] * (len(self.branches) - len(parts))]
         return torch.cat([branch(part) for branch, part in zip(self.branches, given, strict=True)], dim=1)
 
@@ -208,7 +209,8 @@ def _branch_by_branch(module: nn.Module) -> Iterator[Tensor]:
     elif isinstance(module, Beside) and module.first:
         (weight,) = conv_weights(module.first)
         for branch, own in itertools.zip_longest(module.branches, torch.split(weight, module.dealt)):
-            yield from [] if own is None else [own]
+            if own is not None:
+                yield own
             yield from _branch_by_branch(branch)
     else:
         for child in module.children():
