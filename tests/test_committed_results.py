@@ -1,6 +1,7 @@
 """What is committed agrees with itself: settings, results and documents. A person's own results/ are not looked at."""
 
 import io
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from bnrepro import results, tables
+from bnrepro.bench import command
 from bnrepro.compose import grid, load, whole
 from bnrepro.config import flatten
 
@@ -92,3 +94,10 @@ def test_the_rates_of_section_4_2_are_multiples_of_the_chosen_base_rate(experime
     first, *_, last = grid([f"experiment={experiment}", "scale=paper"])
     assert {whole(job).optim.lr for job in (first, last)} == {0.0015}  # as printed
     assert held_out.index.min() < held_out.idxmax() < held_out.index.max()  # not at an end of the grid
+
+
+def test_each_row_of_the_bench_is_of_a_part_that_there_is() -> None:
+    parts = json.loads(committed("results/bench.json"))
+    assert {part.removesuffix(" on a GPU") for part in parts} <= set(command.MEASURES)
+    cases = [case for part in parts.values() for case in part["cases"]]
+    assert sorted(cases) == sorted(table("results/bench.csv")["case"].unique())

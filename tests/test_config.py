@@ -108,6 +108,7 @@ def door(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[Ru
         ),
         (["network=mlp", "norm=batch", "norm.name=none"], "norm.name is none, but its settings are another norm's"),
         (["network=mlp_bn", "norm=none", "norm.name=batch"], "norm.name is batch, but its settings are another norm's"),
+        (["optim@other=sgd"], "Could not override 'optim@other'"),
         (["network=mlp_bm"], "mlp, mlp_bn"),
         (["norm.impl=cudnn", "network=mlp_bn"], "norm.impl is 'cudnn': it must be fused or paper"),
         (["study.trials=0", "study=exact"], "study.trials is 0"),

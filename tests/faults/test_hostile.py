@@ -141,6 +141,12 @@ def one_that_only_hydra_reads(folder: Path) -> str:
     return "evil.yaml cannot be read as settings: month must be in 1..12"
 
 
+def a_link_to_nothing(folder: Path) -> str:
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "experiment/evil.yaml").symlink_to("gone.yaml")
+    return "own/experiment/evil.yaml is a link to nothing: bring it back"
+
+
 def a_pipe(folder: Path) -> str:
     (folder / "experiment").mkdir(parents=True)
     os.mkfifo(folder / "experiment/evil.yaml")
@@ -182,6 +188,7 @@ MAKERS: list[Callable[[Path], str]] = [
     one_behind_a_link,
     one_that_only_hydra_reads,
     a_pipe,
+    a_link_to_nothing,
     one_that_chooses_it_among_the_defaults,
 ]
 MAKERS += [one_of_which_a_later_job_does, one_that_takes_the_types_away, one_of_ours_by_name, one_in_hydras_folder]

@@ -31,7 +31,7 @@ def explain(error: Exception) -> str:
         return f"hydra/{choice} is not installed: .venv/bin/pip install -e '.[{extra}]'"
     group = re.search(r"Could not find '([\w/]+)/([^']*)'\s+Available options in '[\w/]+':\n((?:\t\S+\n)+)", str(error))
     if not group:
-        return str(error).partition("\n\nConfig search path:")[0]
+        return " ".join(str(error).partition("\n\nConfig search path:")[0].split())
     hydras = group[1].startswith("hydra/")  # of which ours alone are meant
     known = [name for name in group[3].split() if not hydras or (CONFIGS / group[1] / f"{name}.yaml").exists()]
     return f"unknown {group[1]} {group[2]!r}; allowed: {', '.join(known)}"

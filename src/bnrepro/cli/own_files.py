@@ -63,6 +63,8 @@ def searched(where: Path) -> str:
                 raise BadInput(f"{path} has more than {LARGEST:,} bytes; no settings have")
             content = read_bytes(path)
             settings = yaml.safe_load(content.decode())
+        except FileNotFoundError as error:
+            raise BadInput(f"{path} is a link to nothing: bring it back, or remove the link") from error
         except OSError as error:
             raise BadInput(unreachable(error)) from error
         except RecursionError as error:

@@ -27,7 +27,8 @@ def _goals(goals: list[dict[str, Any]]) -> str:
     lines = ["| case | goal | measured (range) | | processor |", "|---|---|---|---|---|"]
     for row in goals:
         unit = " s" if row["unit"] == "s" else ""
-        measured = f"{number(row['median'])}{unit} ({number(row['low'])} to {number(row['high'])})"
+        spread = "once" if row["low"] == row["high"] else f"{number(row['low'])} to {number(row['high'])}"
+        measured = f"{number(row['median'])}{unit} ({spread})"
         cells = [cell(row["case"]), f"{cell(row['variant'])} {row['goal']}{unit}", measured, row["met"], row["device"]]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
