@@ -53,7 +53,7 @@ def take_turns(variants: Iterable[Variant], work: int, rounds: int = ROUNDS) -> 
         calls[variant.name] = max(round(work / variant.units), math.ceil(LEAST / _seconds(variant, 1)))
     for number in range(rounds):
         first, speeds = number % len(chosen), {}
-        for variant in [*chosen[first:], *chosen[:first]]:  # each comes first, and last, in some round
+        for variant in [*chosen[first:], *chosen[:first]]:  # another begins
             count = calls[variant.name]
             speeds[variant.name] = count * variant.units / _seconds(variant, count) / variant.threads
         measured.append(speeds)

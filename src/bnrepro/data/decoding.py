@@ -15,7 +15,6 @@ from bnrepro.errors import BadInput
 from bnrepro.files import cannot_write
 
 FORMATS = ("BMP", "JPEG", "PNG", "PPM", "WEBP")  # whatever the suffix: Pillow hands PostScript to another program
-BILINEAR = 2  # Pillow's number of it
 MOST_PIXELS = 100_000_000  # of one image before it is scaled: above it is taken for an attack, not decoded
 SMALL = 64  # pixels of a side up to which threads only wait for Python's lock: two are slower than one
 AT_ONCE = 16  # images that a thread takes: handing them out one by one takes longer than decoding small ones
@@ -156,10 +155,12 @@ def _opened(path: str) -> tuple[Any, str]:
 
 
 def _scaled(image: Any, side: int) -> Any:
+    from PIL.Image import Resampling  # imported late
+
     shorter = min(image.size)
     if shorter != side:
         width, height = (max(side, round(length * side / shorter)) for length in image.size)
-        image = image.resize((width, height), BILINEAR)
+        image = image.resize((width, height), Resampling.BILINEAR)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))
 
