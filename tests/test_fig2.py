@@ -91,14 +91,14 @@ def test_the_learning_rate_halves_as_it_says_and_biases_are_not_decayed() -> Non
     state, _ = start(config("optim.half_life=0.5", "optim.decay_speed=2", "steps=8", "optim.l2=0.1"))
     rates = []
     for _ in range(4):
-        rates.append(state.optimiser.param_groups[0]["lr"])
+        rates.append(state.optimiser.lr)
         advance(state)
     np.testing.assert_allclose(rates, 0.0015 * 2.0 ** (-np.arange(4) / 2))
-    weights, others = state.optimiser.param_groups
-    assert (weights["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
-    assert all(p.dim() > 1 for p in weights["params"])
-    assert all(p.dim() == 1 for p in others["params"])
-    assert len(weights["params"]) + len(others["params"]) == len(list(state.model.parameters()))
+    weights, others = state.optimiser.groups
+    assert (weights.l2, others.l2) == (0.1, 0.0)
+    assert all(p.dim() > 1 for p in weights.parameters)
+    assert all(p.dim() == 1 for p in others.parameters)
+    assert len(weights.parameters) + len(others.parameters) == len(list(state.model.parameters()))
 
 
 def test_momentum_and_l2_are_the_textbooks() -> None:

@@ -40,7 +40,7 @@ def settings(network: str) -> RunConfig:
 
 def losses(network: str) -> list[float]:
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")
     config = settings(network)
     key = (config.data.name, config.augment.crop)
     if key not in DRAWN:

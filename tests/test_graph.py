@@ -1,6 +1,5 @@
 """What recording a step on a GPU needs of a CPU; the recording itself: test_cuda.py."""
 
-from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -34,7 +33,7 @@ def test_what_a_warm_up_changes_is_put_back(name: str, begun: int) -> None:
     for state in (disturbed, undisturbed):
         for _ in range(begun):
             advance(state)
-    sampler, schedule = disturbed.sampler.state_dict(), deepcopy(disturbed.schedule)
+    sampler, lr = disturbed.sampler.state_dict(), disturbed.optimiser.lr
     before = Moment.of(disturbed.model, disturbed.optimiser)
     for _ in range(WARM_UP):
         advance(disturbed)
@@ -42,10 +41,7 @@ def test_what_a_warm_up_changes_is_put_back(name: str, begun: int) -> None:
     before.put_back(disturbed.model, disturbed.optimiser)
     assert before.is_near(Moment.of(disturbed.model, disturbed.optimiser))
     disturbed.sampler.load_state_dict(sampler)
-    if schedule and disturbed.schedule:
-        disturbed.schedule.load_state_dict(schedule.state_dict())
-        for group, rate in zip(disturbed.optimiser.param_groups, schedule.get_last_lr(), strict=True):
-            group["lr"] = rate
+    disturbed.optimiser.lr = lr
     for _ in range(2):
         for state in (disturbed, undisturbed):
             advance(state)
@@ -59,11 +55,9 @@ def test_a_learning_rate_in_a_tensor_is_the_number(name: str) -> None:
     """The recording reads it there."""
     by_tensor, by_number = started(name), started(name)
     for _ in range(3):
-        for group in by_tensor.optimiser.param_groups:
-            group["lr"] = torch.tensor(group["lr"])
+        by_tensor.optimiser.lr = torch.tensor(by_tensor.optimiser.lr)
         for state in (by_tensor, by_number):
             advance(state)
-        for group in by_tensor.optimiser.param_groups:
-            group["lr"] = by_number.optimiser.param_groups[0]["lr"]
+        by_tensor.optimiser.lr = by_number.optimiser.lr
     ends = [Moment.of(state.model, state.optimiser) for state in (by_tensor, by_number)]
     assert ends[0].is_near(ends[1])

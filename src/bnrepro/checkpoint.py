@@ -23,7 +23,8 @@ from bnrepro.record import from_parquet, refuse_other, refuse_other_data
 from bnrepro.state import State
 
 DIGEST = hashlib.sha256().digest_size
-FORMAT = 5  # 1 had the state alone, 2 not the config, 3 not the data's SHA-256, 4 each convolution of a block apart
+FORMAT = 6  # 1 had the state alone, 2 not the config, 3 not the data's SHA-256, 4 each convolution of a block apart,
+# 5 torch.optim's state
 UNREADABLE = (
     RuntimeError,
     pickle.UnpicklingError,

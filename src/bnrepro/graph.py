@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from bnrepro.data import Examples
 from bnrepro.models import Network
 from bnrepro.models.units import Dropout
+from bnrepro.optim import SGD
 
 WARM_UP = 3  # steps before the recording, in which the libraries choose their kernels and take their memory
 ALLOWED = {"rtol": 1e-3, "atol": 1e-6}  # between the recording and the step: the learning rate is in single precision
@@ -24,7 +25,7 @@ class StepGraph:
 
     Args:
         model: what is trained.
-        optimiser: of it, with one learning rate for all groups.
+        optimiser: of it.
         step: does a step with a mini-batch and returns the losses (R,); it may not wait for the GPU.
         batch: a mini-batch.
 
@@ -32,20 +33,18 @@ class StepGraph:
         RuntimeError: the step cannot be recorded, or its replay is another step.
     """
 
-    def __init__(
-        self, model: Network, optimiser: torch.optim.Optimizer, step: Callable[[Examples], Tensor], batch: Examples
-    ) -> None:
+    def __init__(self, model: Network, optimiser: SGD, step: Callable[[Examples], Tensor], batch: Examples) -> None:
         self.optimiser = optimiser
         self.batch = Examples(batch.images.clone(), batch.labels.clone())
         self.dropouts = [module for module in model.modules() if isinstance(module, Dropout) and module.p > 0]
         self.graph = torch.cuda.CUDAGraph()
-        rates = [group["lr"] for group in optimiser.param_groups]
-        self.lr = batch.images.new_full((), rates[0])
+        lr = optimiser.lr
+        self.lr = batch.images.new_full((), float(lr))
         before = Moment.of(model, optimiser)
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         try:
-            self._set_rates([self.lr] * len(rates))
+            optimiser.lr = self.lr
             with torch.cuda.stream(stream):
                 for _ in range(WARM_UP):
                     losses = step(self.batch)
@@ -56,7 +55,7 @@ class StepGraph:
             self.kept = [dropout.kept for dropout in self.dropouts]
         finally:
             torch.cuda.current_stream().wait_stream(stream)
-            self._set_rates(rates)
+            optimiser.lr = lr
             before.put_back(model, optimiser)
         replayed = self.replay(batch)
         same = torch.allclose(replayed, losses, **ALLOWED, equal_nan=True) and after.is_near(
@@ -66,15 +65,11 @@ class StepGraph:
         if not same:
             raise RuntimeError("its replay does something else")
 
-    def _set_rates(self, rates: list[Any]) -> None:
-        for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate
-
     def replay(self, batch: Examples) -> Tensor:
         """Do the step with ``batch``; return the losses (R,)."""
         self.batch.images.copy_(batch.images)
         self.batch.labels.copy_(batch.labels)
-        self.lr.fill_(self.optimiser.param_groups[0]["lr"])
+        self.lr.fill_(self.optimiser.lr)
         for dropout, kept in zip(self.dropouts, self.kept, strict=True):
             dropout.draw_into(kept)
         self.graph.replay()
@@ -86,36 +81,28 @@ class Moment:
     """All that a step changes, as it was at one moment: the model, its streams of random numbers, the momenta."""
 
     model: dict[str, Tensor]
-    momenta: dict[int, Tensor]
+    momenta: list[Tensor]
 
     @classmethod
-    def of(cls, model: Network, optimiser: torch.optim.Optimizer) -> Self:
+    def of(cls, model: Network, optimiser: SGD) -> Self:
         """Return copies."""
-        momenta = {place: buffer.clone() for place, buffer in _momenta(optimiser).items()}
-        return cls({name: value.clone() for name, value in model.state_dict().items()}, momenta)
+        numbers = {name: value.clone() for name, value in model.state_dict().items()}
+        return cls(numbers, [v.clone() for v in optimiser.momenta])
 
-    def put_back(self, model: Network, optimiser: torch.optim.Optimizer) -> None:
-        """Write them where they were; a momentum that was not there is 0, so that the next one is the gradient."""
+    def put_back(self, model: Network, optimiser: SGD) -> None:
+        """Write them where they were."""
         model.load_state_dict(self.model)
-        for place, buffer in _momenta(optimiser).items():
-            buffer.copy_(self.momenta[place]) if place in self.momenta else buffer.zero_()
+        for now, before in zip(optimiser.momenta, self.momenta, strict=True):
+            now.copy_(before)
 
     def is_near(self, other: Self) -> bool:
         """Say whether another moment is this one, up to rounding."""
         pairs = [(value, other.model[name]) for name, value in self.model.items()]
-        pairs += [(buffer, other.momenta[place]) for place, buffer in self.momenta.items()]
+        pairs += zip(self.momenta, other.momenta, strict=True)
         return all(torch.allclose(mine, theirs, **ALLOWED, equal_nan=True) for mine, theirs in pairs)
 
 
-def _momenta(optimiser: torch.optim.Optimizer) -> dict[int, Tensor]:
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    found = {place: optimiser.state[p].get("momentum_buffer") for place, p in enumerate(parameters)}
-    return {place: buffer for place, buffer in found.items() if buffer is not None}
-
-
-def recorded(
-    model: Network, optimiser: torch.optim.Optimizer, step: Callable[[Examples], Tensor], batch: Examples
-) -> StepGraph | None:
+def recorded(model: Network, optimiser: SGD, step: Callable[[Examples], Tensor], batch: Examples) -> StepGraph | None:
     """Return the step recorded, and the same run as before; None, and a line, where that cannot be."""
     try:
         return StepGraph(model, optimiser, step, batch)

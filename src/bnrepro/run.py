@@ -118,7 +118,7 @@ def set_up_torch(threads: int) -> None:
     """Make the arithmetic repeatable: fixed threads, deterministic kernels."""
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports torch's compiler
     allow_tf32(False)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time; nothing here reads such memory
 

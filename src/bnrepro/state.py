@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ExponentialLR
 
 from bnrepro import distributed, models, norm, optim
 from bnrepro.config import RunConfig
@@ -14,6 +13,7 @@ from bnrepro.data import Dataset, Sampler
 from bnrepro.graph import StepGraph
 from bnrepro.models import MLP, Network, WrittenOut
 from bnrepro.norm import Whitening
+from bnrepro.optim import SGD
 
 
 @dataclass
@@ -35,8 +35,7 @@ class State:
     parallel: nn.Module
     written_out: Callable[[Tensor, Tensor, Tensor, bool], Tensor] | None
     precision: str
-    optimiser: torch.optim.Optimizer
-    schedule: ExponentialLR | None
+    optimiser: SGD
     sampler: Sampler
     step: int
     loss: Tensor
@@ -50,7 +49,6 @@ class State:
         return {
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict() if self.schedule else {},
             "sampler": self.sampler.state_dict(),
             "step": self.step,
             "loss": self.loss,
@@ -61,13 +59,10 @@ class State:
         """Become the run that ``state`` was taken from. Nothing else is random: see seeding.py."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
-        if self.schedule:
-            self.schedule.load_state_dict(state["schedule"])
         self.sampler.load_state_dict(state["sampler"])
         self.step = state["step"]
         self.loss = state["loss"].to(self.loss.device)
         self.diverged_at = state["diverged_at"].to(self.diverged_at.device)
-        self.graph = None  # the momenta are other tensors now
 
 
 def initial(config: RunConfig, dataset: Dataset, device: torch.device) -> State:
@@ -80,14 +75,12 @@ def initial(config: RunConfig, dataset: Dataset, device: torch.device) -> State:
     replicas = len(seeds)
     normalisation = norm.build(config.norm, replicas if models.stacked(config.model) else None)
     model = models.build(config.model, normalisation, dataset.shape, dataset.classes, seeds).to(device)
-    optimiser = optim.build(config.optim, model, rates)
     return State(
         model=model,
         parallel=distributed.parallel(model),
         written_out=WrittenOut(model) if config.runtime.step == "written_out" and isinstance(model, MLP) else None,
         precision=config.runtime.precision,
-        optimiser=optimiser,
-        schedule=optim.schedule(config.optim, optimiser, config.steps),
+        optimiser=optim.build(config.optim, model, rates, config.steps),
         sampler=Sampler(dataset.train, config.batch_size, seeds, config.augment),
         step=0,
         loss=torch.zeros(replicas, device=device),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bnrepro import distributed, graph, optim
+from bnrepro import distributed, graph
 from bnrepro.data import Examples
 from bnrepro.norm import Normalisation
 from bnrepro.probes import Measurement, Probe
@@ -61,8 +61,7 @@ def advance(state: State, gradients: bool = True) -> None:
         state.graph = graph.recorded(state.model, state.optimiser, partial(_step, state, gradients=False), batch)
         state.recorded = state.graph is not None
     state.loss = state.graph.replay(batch) if state.graph and not wanted else _step(state, batch, gradients)
-    if state.schedule:
-        state.schedule.step()
+    state.optimiser.lower_rate()
     state.step += 1
     diverged_now = ~torch.isfinite(state.loss) & (state.diverged_at == 0)
     state.diverged_at.masked_fill_(diverged_now, state.step)
@@ -71,7 +70,7 @@ def advance(state: State, gradients: bool = True) -> None:
 def _step(state: State, batch: Examples, gradients: bool) -> Tensor:
     """Return the losses (R,) of the mini-batch before the step."""
     if state.written_out:
-        rates = optim.rates(state.optimiser, state.loss)
+        rates = state.optimiser.of_replicas(state.loss)
         return state.written_out(batch.images, batch.labels, rates, gradients)
     return _by_autograd(state, batch)
 
@@ -82,7 +81,7 @@ def _by_autograd(state: State, batch: Examples) -> Tensor:
     The losses are summed over replicas, so each replica's gradient is its own. Of several processes, each has its
     share of the mini-batch; gradients, losses and moving averages are the means of theirs.
     """
-    state.optimiser.zero_grad()
+    state.model.zero_grad()
     narrow = state.precision == "bfloat16"
     allow_tf32(state.precision == "tf32")
     with torch.autocast(batch.labels.device.type, torch.bfloat16, enabled=narrow):

@@ -99,8 +99,7 @@ def test_an_inception_step_that_differs_is_not_timed(momentum: float) -> None:
         advance = inception.advance
 
         def wrong(state: State) -> None:
-            for group in state.optimiser.param_groups:
-                group["momentum"] = momentum
+            state.optimiser.momentum = momentum
             advance(state)
 
         patch.setattr(inception, "advance", wrong)
@@ -131,8 +130,7 @@ def test_a_step_is_held_against_the_peers_in_the_precision_that_is_timed(precisi
         return initial(config, data.load(config.data, Path(config.data_root), 0), CPU)
 
     timed = start(f"runtime.precision={precision}")
-    for group in timed.optimiser.param_groups:
-        group["lr"] *= share
+    timed.optimiser.lr *= share
     if share == 1:
         inception.check_as_timed(timed, start, precision)
     else:
@@ -182,7 +180,7 @@ def test_the_mnist_peer_does_autograds_step() -> None:
             theirs.copy_(mine.T if mine.dim() == 2 and theirs.dim() == 2 else mine.view(theirs.shape))
     batch = of_digits("autograd").sampler.next()
     step = peers.stepping(peer, torch.optim.SGD(peer.parameters(), 0.14), iter([(batch.images[0], batch.labels[0])]))
-    assert state.optimiser.param_groups[0]["lr"] == 0.14
+    assert state.optimiser.lr == 0.14
     step()
     advance(state)
     for theirs, mine in zip(in_order, ours, strict=True):

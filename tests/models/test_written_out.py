@@ -9,7 +9,6 @@ import torch
 from bnrepro import data
 from bnrepro.config import RunConfig
 from bnrepro.errors import BadInput
-from bnrepro.optim import RatesSGD
 from bnrepro.probes import Norms
 from bnrepro.state import State, initial
 from bnrepro.train import advance
@@ -29,7 +28,7 @@ def both(config: RunConfig) -> tuple[State, State]:
     for state in states:
         state.model.double()
         state.loss = state.loss.double()
-        if isinstance(state.optimiser, RatesSGD):
+        if state.optimiser.rates is not None:
             state.optimiser.rates = state.optimiser.rates.double()
         state.sampler.train = replace(state.sampler.train, images=state.sampler.train.images.double())
     assert states[0].written_out

@@ -166,16 +166,15 @@ def _in_their_order(model: Inception, numbers: Tensor) -> Tensor:
 
 def _theirs(other: State, precision: str = "float32") -> tuple[nn.Module, Callable[[], Tensor]]:
     """Return the eager network with ``other``'s weights, and what does a step on its mini-batches, giving the loss."""
-    groups = other.optimiser.param_groups
-    settings = [{key: group[key] for key in ("lr", "momentum", "weight_decay")} for group in groups]
     assert isinstance(other.model, Inception)
     dtype = other.model.output.weight.dtype
     theirs = peers.EagerInception(other.model, torch.channels_last)  # as ours: in bfloat16 a layout rounds otherwise
     theirs.model.dropout = other.model.dropout  # with the framework's own other maps would be dropped out
     parts = [[p for p in theirs.parameters() if (p.dim() > 1) == weights] for weights in (True, False)]
-    optimiser = torch.optim.SGD([{"params": part, **own} for part, own in zip(parts, settings, strict=True)])
-    assert other.schedule
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, other.schedule.gamma)
+    ours = other.optimiser
+    groups = [{"params": part, "weight_decay": own.l2} for part, own in zip(parts, ours.groups, strict=True)]
+    optimiser = torch.optim.SGD(groups, float(ours.lr), ours.momentum)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, ours.decay)
 
     def step() -> Tensor:
         batch = other.sampler.next()

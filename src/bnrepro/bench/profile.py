@@ -24,7 +24,7 @@ KINDS = {  # by what the framework's name of an operation begins with
     "normalisation by the framework": ("aten::native_batch_norm",),
     "nonlinearities": ("aten::sigmoid", "aten::threshold_backward", "aten::clamp_min", "aten::relu"),
     "pooling": ("aten::avg_pool2d", "aten::max_pool2d"),
-    "the optimiser": ("aten::_fused_sgd", "Optimizer."),
+    "the optimiser": ("aten::_fused_sgd",),
     "copies and casts": ("aten::copy_", "aten::_to_copy", "aten::contiguous", "aten::clone"),
     "new arrays and zeros": ("aten::empty", "aten::resize_", "aten::zero", "aten::fill_", "aten::ones"),
     "sums over mini-batches and maps": ("aten::sum", "aten::mean"),

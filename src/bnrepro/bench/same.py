@@ -36,6 +36,8 @@ def in_double(state: State) -> State:
     state.recorded = False  # a recording has its learning rate in single precision
     state.parallel = InDouble(state.model)
     state.loss = state.loss.double()
+    for group in state.optimiser.groups:
+        group.momenta = [v.double() for v in group.momenta]
     if state.written_out:
         assert isinstance(state.model, MLP)
         step = WrittenOut(state.model)
