@@ -33,7 +33,7 @@ WIDTHS = (0.125, 0.25, 0.5, 1.0)
 BATCHES = (8, 16, 32, 64, 128)
 IMAGES = (500, 5_000, 50_000)
 MIB = 2**20
-SECONDS = 1.5  # that processes train in a round, where their number is varied
+SECONDS = 3.0  # that processes train in a round, where their number is varied
 TOGETHER = 120  # seconds to wait for the others before a round
 
 
@@ -49,7 +49,9 @@ def measure(images: str, device: str) -> pd.DataFrame:
     pieces = [_over("MNIST network over replicas", stacks, rows.a_second("model-steps", device), _stack(1, device))]
     pieces += [_products(device)]
     pieces += [_over(f"Inception network over {by}", of, unit, first) for by, of in networks.items()]
-    pieces += [_over_images(inception.setting(images, device), device), _over_processes(device)]
+    pieces += [_over_images(inception.setting(images, device), device)]
+    pieces += [_over_processes("MNIST network", mnist.setting("mlp_bn", device), "model-steps")]
+    pieces += [_over_processes("Inception network", inception.setting(images, device), "images")]
     return pd.concat(pieces, ignore_index=True)
 
 
@@ -116,27 +118,25 @@ def _over_images(config: RunConfig, device: str) -> pd.DataFrame:
     return pd.concat([table, *held])
 
 
-def _over_processes(device: str) -> pd.DataFrame:
-    """Train the stack in several processes at once, up to twice as many as there are cores."""
-    case, unit = "MNIST network over processes", "model-steps/s of all"
-    counts = [1] if device == "cuda" else [count for count in (1, 2, 4, 8, 16, 32) if count <= 2 * cores()]
-    config = mnist.setting("mlp_bn", device)
-    pieces = [rows.measured(case, f"{count} processes", unit, _together(count, device), config) for count in counts]
+def _over_processes(network: str, config: RunConfig, units: str) -> pd.DataFrame:
+    """Train it in several processes at once, up to twice as many as there are cores."""
+    case, unit, on_a_gpu = f"{network} over processes", f"{units}/s of all", config.runtime.device == "cuda"
+    counts = [1] if on_a_gpu else [count for count in (1, 2, 4, 8, 16, 32) if count <= 2 * cores()]
+    pieces = [rows.measured(case, f"{count} processes", unit, _together(count, config), config) for count in counts]
     return pd.concat(pieces)
 
 
-def _together(count: int, device: str) -> pd.Series:
+def _together(count: int, config: RunConfig) -> pd.Series:
     """Return the speed of ``count`` processes together, a value a round: all work through the same seconds."""
     with get_context("spawn").Manager() as manager:
         start = manager.Barrier(count)
-        steps = pd.DataFrame(in_processes(_train_for_a_while, *[(device, start)] * count))
-    return steps.sum() / SECONDS  # a row was a process, a column a round
+        done = pd.DataFrame(in_processes(_train_for_a_while, *[(config, start)] * count))
+    return done.sum() / SECONDS  # a row was a process, a column a round
 
 
-def _train_for_a_while(device: str, start: Barrier) -> list[int]:
-    """Return the model-steps that this process does in each round, which all ``start`` together."""
+def _train_for_a_while(config: RunConfig, start: Barrier) -> list[int]:
+    """Return the model-steps or images that this process does in each round, which all ``start`` together."""
     set_up_torch(1)
-    config = mnist.setting("mlp_bn", device)
     variant = _training("", config, _dataset(config))
     done = []
     for _ in range(ROUNDS):

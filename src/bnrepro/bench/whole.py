@@ -9,20 +9,26 @@ from pathlib import Path
 
 import pandas as pd
 
-from bnrepro.bench import rows
+from bnrepro import compose
+from bnrepro.bench import rows, spent
 from bnrepro.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPTS, RESULTS = ROOT / "scripts", ROOT / "results"
 BEYOND = "beyond importing torch"
 FIGURE_1, START_UP = 180.0, 5.0  # seconds at most
-STARTS = 5
-REPORTS = 3  # times
+STARTS = 7  # times
+REPORTS = 7
+OF_REPORT = {
+    "judging the claims": ("bnrepro/claims/claim.py", "judge"),
+    "the pictures of the claims": ("bnrepro/report/page.py", "_picture"),
+    "all pictures, once plotted: drawing and compressing": ("bnrepro/report/style.py", "png"),
+}
 
 
 def measure(_: str, device: str) -> pd.DataFrame:
     """Return the rows of whole commands."""
-    return pd.concat([_start_up(device), _figure_1(), _report()], ignore_index=True)
+    return pd.concat([_start_up(device), _figure_1(device), _report()], ignore_index=True)
 
 
 def _start_up(device: str) -> pd.DataFrame:
@@ -31,30 +37,34 @@ def _start_up(device: str) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as folder:
         for attempt in range(STARTS + 1):
             imports = _seconds([sys.executable, "-c", "import torch"])
-            step = _seconds(
-                [
-                    *(sys.executable, str(SCRIPTS / "train.py"), "network=mlp_bn", "steps=1", "seeds=[0]"),
-                    *(f"runtime.device={device}", f"runs_root={folder}/{attempt}", "probes.activation_steps=0"),
-                ]
-            )
+            step = _seconds(_one_step(device, f"{folder}/{attempt}"))
             if attempt:  # the first one reads files that the system then has in memory
                 for name, seconds in zip(taken, (imports, step, step - imports), strict=True):
                     taken[name].append(seconds)
+        goes_to = spent.imports("what start-up's seconds go to", _one_step(device, f"{folder}/imports"))
     goals = {BEYOND: START_UP}
-    return pd.concat(
-        [rows.seconds("start-up", name, times, goals.get(name)) for name, times in taken.items()],
-        ignore_index=True,
-    )
+    timed = [rows.seconds("start-up", name, times, goals.get(name)) for name, times in taken.items()]
+    return pd.concat([*timed, goes_to])
 
 
-def _figure_1() -> pd.DataFrame:
+def _one_step(device: str, folder: str) -> list[str]:
+    return [
+        *(sys.executable, str(SCRIPTS / "train.py"), "network=mlp_bn", "steps=1", "seeds=[0]"),
+        *(f"runtime.device={device}", f"runs_root={folder}", "probes.activation_steps=0"),
+    ]
+
+
+def _figure_1(device: str) -> pd.DataFrame:
     """Time Figure 1 with five seeds as make reproduce has it: both networks, evaluations, probes, tables, figures."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "data").symlink_to(Path("data").resolve())
         taken = _seconds(
             [sys.executable, str(SCRIPTS / "reproduce.py"), "--scale", "quick", "--experiment", "fig1"], folder
         )
-    return rows.seconds("Figure 1, five seeds", "from the command to the figures", [taken], FIGURE_1)
+    whole = rows.seconds("Figure 1, five seeds", "from the command to the figures", [taken], FIGURE_1)
+    jobs = compose.grid(["experiment=fig1", "scale=quick", f"runtime.device={device}"])
+    runs = [spent.run(f"what Figure 1's seconds go to: {job[-1]}", compose.load(job)) for job in jobs]
+    return pd.concat([whole, *runs])
 
 
 def _report() -> pd.DataFrame:
@@ -63,12 +73,15 @@ def _report() -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "results"
         shutil.copytree(RESULTS, target)
+        command = [sys.executable, str(SCRIPTS / "report.py"), "--results", str(target)]
         for _ in range(REPORTS):
             imports = _seconds([sys.executable, "-c", "import pandas, scipy.stats, matplotlib.figure"])
-            report = _seconds([sys.executable, str(SCRIPTS / "report.py"), "--results", str(target)])
+            report = _seconds(command)
             for name, seconds in zip(taken, (imports, report), strict=True):
                 taken[name].append(seconds)
-    return pd.concat([rows.seconds("make report", name, times) for name, times in taken.items()])
+        goes_to = "what make report's seconds go to"
+        spent_on = [spent.imports(goes_to, command), spent.functions(goes_to, command, OF_REPORT)]
+    return pd.concat([*(rows.seconds("make report", name, times) for name, times in taken.items()), *spent_on])
 
 
 def _seconds(command: list[str], folder: str | None = None) -> float:
