@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import image_tree
 from bnrepro import data, report, results
-from bnrepro.bench import command, floors, inception, memory, mnist, peers, profile, reading, rows, same
+from bnrepro.bench import command, floors, inception, memory, mnist, peers, profile, reading, rows, same, whole
 from bnrepro.bench.rounds import Variant, better, take_turns
 from bnrepro.errors import BadInput
 from bnrepro.models import Inception, written_out
@@ -415,6 +415,7 @@ def of_memory() -> pd.DataFrame:
         (of_growth(), ["bench_growth"]),
         (of_memory(), ["bench_growth", "bench_memory"]),
         (rows.seconds("start-up", "one step", [1.0], 5.0), []),
+        (rows.seconds(f"{whole.SPENT}a command", "imports", [2.0]), []),
     ],
 )
 def test_each_part_alone_is_shown(table: pd.DataFrame, figures: list[str], tmp_path: Path) -> None:
@@ -423,6 +424,7 @@ def test_each_part_alone_is_shown(table: pd.DataFrame, figures: list[str], tmp_p
     shown = report.bench.bench(tmp_path)
     assert shown
     assert len(shown["goals"]) + len(shown["others"]) + table["ratio_to_peer"].notna().sum() == len(table)
+    assert [row["case"] for row in shown["spent"]] == ["a command"] * table["case"].str.contains("a command").sum()
     expected = {"a network": "missed", "start-up": "met"}
     assert [row["met"] for row in shown["goals"]] == [expected[row["case"]] for row in shown["goals"]]
     assert [figure["path"] for figure in shown["figures"]] == [f"{name}.png" for name in figures]

@@ -16,6 +16,7 @@ from bnrepro.errors import BadInput
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPTS, RESULTS = ROOT / "scripts", ROOT / "results"
 BEYOND = "beyond importing torch"
+SPENT = "where the seconds go: "  # in the names of cases
 FIGURE_1, START_UP = 180.0, 5.0  # seconds at most
 STARTS = 7  # times
 REPORTS = 7
@@ -41,7 +42,7 @@ def _start_up(device: str) -> pd.DataFrame:
             if attempt:  # the first one reads files that the system then has in memory
                 for name, seconds in zip(taken, (imports, step, step - imports), strict=True):
                     taken[name].append(seconds)
-        goes_to = spent.imports("what start-up's seconds go to", _one_step(device, f"{folder}/imports"))
+        goes_to = spent.imports(f"{SPENT}start-up", _one_step(device, f"{folder}/imports"))
     goals = {BEYOND: START_UP}
     timed = [rows.seconds("start-up", name, times, goals.get(name)) for name, times in taken.items()]
     return pd.concat([*timed, goes_to])
@@ -63,7 +64,7 @@ def _figure_1(device: str) -> pd.DataFrame:
         )
     whole = rows.seconds("Figure 1, five seeds", "from the command to the figures", [taken], FIGURE_1)
     jobs = compose.grid(["experiment=fig1", "scale=quick", f"runtime.device={device}"])
-    runs = [spent.run(f"what Figure 1's seconds go to: {job[-1]}", compose.load(job)) for job in jobs]
+    runs = [spent.run(f"{SPENT}Figure 1, {job[-1]}", compose.load(job)) for job in jobs]
     return pd.concat([whole, *runs])
 
 
@@ -79,7 +80,7 @@ def _report() -> pd.DataFrame:
             report = _seconds(command)
             for name, seconds in zip(taken, (imports, report), strict=True):
                 taken[name].append(seconds)
-        goes_to = "what make report's seconds go to"
+        goes_to = f"{SPENT}make report"
         spent_on = [spent.imports(goes_to, command), spent.functions(goes_to, command, OF_REPORT)]
     return pd.concat([*(rows.seconds("make report", name, times) for name, times in taken.items()), *spent_on])
 

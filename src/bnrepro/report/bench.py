@@ -11,7 +11,7 @@ from bnrepro.report import bench_figures
 from bnrepro.report.style import png
 from bnrepro.tables import BENCH, MADE_BY, read
 
-PROFILED = "where a step's time goes: "  # in the names of cases
+PROFILED, SPENT = "where a step's time goes: ", "where the seconds go: "  # in the names of cases
 FIGURES = {
     "bench_speeds": (
         bench_figures.speeds,
@@ -53,10 +53,15 @@ def bench(results: Path) -> dict[str, Any] | None:
         "made_by": _made_by(json.loads((results / MADE_BY).read_text(encoding="utf-8"))),
         "goals": _rows(table[table["goal"].notna()]),
         "growth": _growth(table[table["case"].str.contains(bench_figures.GROWING)]),
-        "profile": _profile(table[table["case"].str.startswith(PROFILED)]),
+        "spent": [row | {"case": row["case"].removeprefix(SPENT)} for row in _rows(table[_begins(table, SPENT)])],
+        "profile": _profile(table[_begins(table, PROFILED)]),
         "others": _rows(table[table["goal"].isna() & table["ratio_to_peer"].isna()]),
         "figures": figures,
     }
+
+
+def _begins(table: pd.DataFrame, words: str) -> "pd.Series[bool]":
+    return table["case"].str.startswith(words)
 
 
 def _growth(table: pd.DataFrame) -> list[dict[str, str]]:
