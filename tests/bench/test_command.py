@@ -13,6 +13,7 @@ import pytest
 
 from bnrepro import results, tables
 from bnrepro.bench import command, rows
+from bnrepro.errors import BadInput
 from bnrepro.files import sha256
 
 COMMITTED = Path(__file__).resolve().parents[2] / "results"
@@ -64,8 +65,7 @@ def test_a_signal_leaves_what_was_measured_on_the_pages(
 ) -> None:
     monkeypatch.setitem(command.MEASURES, "second", lambda *_: signal.raise_signal(signum))
     assert bench(target) == code
-    said = "interrupted; the parts that were measured before are in bench.csv, this one is not"
-    assert capsys.readouterr().err.splitlines() == [said]
+    assert capsys.readouterr().err.splitlines() == [command.INTERRUPTED]
     assert "a new case" in (target / "README.md").read_text()
 
 
@@ -80,8 +80,34 @@ def test_an_interruption_is_said_though_the_pages_cannot_be_made(
     assert bench(target) == 130
     assert [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()] == [
         "the pages stay as they were",
-        "interrupted; the parts that were measured before are in bench.csv, this one is not",
+        command.INTERRUPTED,
     ]
+
+
+def test_an_interruption_while_the_pages_are_made_leaves_all_in_the_table(
+    target: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(results, "refresh", lambda _: signal.raise_signal(signal.SIGTERM))
+    assert bench(target) == 143
+    assert capsys.readouterr().err.splitlines() == [command.INTERRUPTED]
+    assert "another new case" in (target / "bench.csv").read_text()
+    results.check(target)
+
+
+def test_what_cannot_be_written_is_still_told(
+    target: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BadInput("the disk is full")
+
+    monkeypatch.setattr(results, "add_bench", refuse)
+    assert bench(target, "--only", "first") == 2
+    assert "a new case" in capsys.readouterr().out
+
+
+def test_a_file_is_no_folder_of_results(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench(target / "bench.csv") == 2
+    assert "bench.csv is no folder" in capsys.readouterr().err
 
 
 def test_an_interruption_before_anything_is_measured_makes_no_pages(

@@ -23,6 +23,7 @@ MEASURES: dict[str, Callable[[str, str], pd.DataFrame]] = {
     "reading": reading.measure,
     "whole": whole.measure,
 }
+INTERRUPTED = "interrupted; bench.csv has the parts that were measured to their end, and make report shows them"
 ON_MNIST = ("mnist", "profile", "growth", "whole")
 ON_IMAGES = ("inception", "profile", "growth", "reading")
 
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     1 where a process was killed; door.py has the others.
     """
     parser = argparse.ArgumentParser(description="Measure how fast it is; best on a machine that does nothing else.")
-    parser.add_argument("--only", choices=list(MEASURES), help="measure one part; the others' rows stay")
+    parser.add_argument("--only", choices=list(MEASURES), help="measure one part, all its rows anew; the others' stay")
     parser.add_argument("--images", help="default: cifar10, or cifar10_jpeg where it is there; else shapes")
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: results")
     given = parser.parse_args(arguments)
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with raising():
         return door.command(
             lambda: bench(parts, given.images, given.results),
-            "interrupted; the parts that were measured before are in bench.csv, this one is not",
+            INTERRUPTED,
         )
 
 
@@ -54,7 +55,7 @@ def bench(parts: list[str], images: str | None, target: Path) -> int:
     pictures = _at_the_door(parts, images, target)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     set_up_torch(1)
-    code, shown = 0, True
+    code, unshown = 0, False
     try:
         for part in parts:
             print(f"measuring {part}", flush=True)
@@ -62,25 +63,30 @@ def bench(parts: list[str], images: str | None, target: Path) -> int:
             table = MEASURES[part](pictures, device).assign(device=made_by["device"])
             if device == "cuda":  # beside what a CPU measured
                 table["case"] = "GPU: " + table["case"]
-            results.add_bench(target, part if device == "cpu" else f"{part} on a GPU", table, made_by)
-            shown = False
-            print(table[["case", "variant", "unit", "median", "low", "high", "met"]].to_string(), flush=True)
+            try:
+                results.add_bench(target, part if device == "cpu" else f"{part} on a GPU", table, made_by)
+                unshown = True
+            finally:  # a table that finds no place can still be read
+                print(table[["case", "variant", "unit", "median", "low", "high", "met"]].to_string(), flush=True)
     except BrokenExecutor:
         door.tell("error: a process that was measured was killed; its part is not in bench.csv")
         code = 1
     except BaseException:  # a signal's too: whatever ends it, the pages show what was measured
         try:
-            if not shown:
+            if unshown:
                 results.refresh(target)
         except BadInput as error:
             door.tell(f"the pages stay as they were: {error}")
         raise
-    results.refresh(target)
+    if unshown:
+        results.refresh(target)
     return code
 
 
 def _at_the_door(parts: list[str], images: str | None, target: Path) -> str:
     """Refuse what would be found out after minutes of measuring; return the name of the images."""
+    if target.exists() and not target.is_dir():
+        raise BadInput(f"{target} is no folder; name the folder that holds the results")
     if not results.begun(target):
         raise BadInput(f"{target} holds no results yet, to which these would belong; run make reproduce")
     with results.alone(target):

@@ -45,13 +45,13 @@ def measure(images: str, device: str) -> pd.DataFrame:
         "mini-batch": {f"{size} images": inception.setting(images, device, f"batch_size={size}") for size in BATCHES},
     }
     first = inception.setting(images, device, "model.width=0.125", "batch_size=8")  # no larger than any of them
-    unit = rows.a_second("images", device)
+    unit, inception_network = rows.a_second("images", device), f"Inception network on {images}"
     pieces = [_over("MNIST network over replicas", stacks, rows.a_second("model-steps", device), _stack(1, device))]
     pieces += [_products(device)]
-    pieces += [_over(f"Inception network over {by}", of, unit, first) for by, of in networks.items()]
-    pieces += [_over_images(inception.setting(images, device), device)]
+    pieces += [_over(f"{inception_network} over {by}", of, unit, first) for by, of in networks.items()]
+    pieces += [_over_images(f"{inception_network} over images", inception.setting(images, device), device)]
     pieces += [_over_processes("MNIST network", mnist.setting("mlp_bn", device), "model-steps")]
-    pieces += [_over_processes("Inception network", inception.setting(images, device), "images")]
+    pieces += [_over_processes(inception_network, inception.setting(images, device), "images")]
     return pd.concat(pieces, ignore_index=True)
 
 
@@ -102,13 +102,12 @@ def _memory(case: str, name: str, config: RunConfig, smallest: RunConfig) -> pd.
     return pd.concat(of)
 
 
-def _over_images(config: RunConfig, device: str) -> pd.DataFrame:
+def _over_images(case: str, config: RunConfig, device: str) -> pd.DataFrame:
     """Train on the first so many images: what is resident grows, a step should not."""
     dataset = _dataset(config)
     counts = [count for count in IMAGES if count <= len(dataset.train)]
     parts = {count: replace(dataset, train=dataset.train[:count]) for count in counts}
     variants = [_training(f"{count:,} images", config, part) for count, part in parts.items()]
-    case = "Inception network over images"
     measured = take_turns(variants, 10 * config.batch_size, ROUNDS)
     held = [
         rows.value(case, f"{count:,} images", "MiB, computed", part.train.images.nbytes / MIB, config)

@@ -37,7 +37,7 @@ def _waiting(images: str, device: str) -> pd.DataFrame:
     variants = [Variant("step", lambda: advance(state), 1), Variant("mini-batch", state.sampler.next, 1)]
     measured = take_turns(variants, 10)
     share = measured["step"] / measured["mini-batch"]
-    return rows.measured("Inception network's data", "time for mini-batches", "share of a step", share, config)
+    return rows.measured(f"Inception network on {images}", "making mini-batches", "share of a step", share, config)
 
 
 def _decoding(images: str) -> pd.DataFrame:

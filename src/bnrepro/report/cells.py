@@ -26,6 +26,11 @@ def interval(row: Mapping[Any, Any]) -> str:
     return NONE if none else f"{number(row['low'])} to {number(row['high'])}"
 
 
+def spread(row: Mapping[Any, Any]) -> str:
+    """Write the range of what was measured in rounds."""
+    return "once" if row["low"] == row["high"] else f"{number(row['low'])} to {number(row['high'])}"
+
+
 def count(estimate: Mapping[str, Any]) -> str:
     """Write a mean count and its interval; a count is not below 0."""
     return _with_interval(estimate, "{:,.0f}", "", most=math.inf)

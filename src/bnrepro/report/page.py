@@ -14,7 +14,7 @@ from bnrepro.errors import BadInput
 from bnrepro.files import write_bytes, write_text
 from bnrepro.report import readme
 from bnrepro.report.bench import bench
-from bnrepro.report.cells import cell, count, interval, number, percent
+from bnrepro.report.cells import cell, count, interval, number, percent, spread
 from bnrepro.report.exact_statements import exact_statements
 from bnrepro.report.fig3 import base_rate, figure_3, inherited_rate, small_inception
 from bnrepro.report.inception_pictures import INCEPTION
@@ -50,7 +50,9 @@ def build(results: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(cell=cell, number=number, embed=_embed, interval=interval, count=count, percent=percent)
+    environment.filters.update(
+        cell=cell, number=number, embed=_embed, interval=interval, count=count, percent=percent, spread=spread
+    )
     content: dict[str, Any] = {
         "sections": sections,
         "citation": paper.CITATION,

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from bnrepro.files import write_text
-from bnrepro.report.cells import cell, interval, number
+from bnrepro.report.cells import cell, interval, number, spread
 
 EMBEDDED = {"digits", "shapes"}  # stand in for the paper's data: results/README.md alone shows them
 
@@ -27,8 +27,7 @@ def _goals(goals: list[dict[str, Any]]) -> str:
     lines = ["| case | goal | measured (range) | | processor |", "|---|---|---|---|---|"]
     for row in goals:
         unit = " s" if row["unit"] == "s" else ""
-        spread = "once" if row["low"] == row["high"] else f"{number(row['low'])} to {number(row['high'])}"
-        measured = f"{number(row['median'])}{unit} ({spread})"
+        measured = f"{number(row['median'])}{unit} ({spread(row)})"
         cells = [cell(row["case"]), f"{cell(row['variant'])} {row['goal']}{unit}", measured, row["met"], row["device"]]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
