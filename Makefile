@@ -28,7 +28,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 reproduce: $(INSTALLED) ## run the experiments of a scale, judge the claims, write results/
 	$(BIN)/python scripts/reproduce.py $(if $(SCALE),--scale $(SCALE)) $(if $(DATA),--data $(DATA)) $(if $(IMAGES),--images $(IMAGES)) $(if $(EXPERIMENT),--experiment $(EXPERIMENT)) $(if $(filter-out 0 no false,$(DRY_RUN)),--dry-run)
 
-bench: $(INSTALLED) ## measure how fast it is, into results/bench.csv; half an hour, best on an idle machine
+bench: $(INSTALLED) ## measure how fast it is, into results/bench.csv; an hour, best on an idle machine
 	$(BIN)/python scripts/bench.py $(if $(IMAGES),--images $(IMAGES))
 
 report: $(INSTALLED) ## build the figures, results/README.md and results/report.html from the committed tables

@@ -51,6 +51,21 @@ def test_what_a_warm_up_changes_is_put_back(name: str, begun: int) -> None:
 
 
 @pytest.mark.parametrize("name", STEPS)
+def test_a_state_that_is_loaded_stays_where_a_recording_reads_it(name: str) -> None:
+    state, other = started(name), started(name)
+    advance(other)
+
+    def places() -> list[int]:
+        tensors = [*state.model.parameters(), *state.model.buffers(), *state.optimiser.momenta]
+        return [tensor.data_ptr() for tensor in tensors]
+
+    before = places()
+    state.load_state_dict(other.state_dict())
+    assert places() == before
+    assert Moment.of(state.model, state.optimiser).is_near(Moment.of(other.model, other.optimiser))
+
+
+@pytest.mark.parametrize("name", STEPS)
 def test_a_learning_rate_in_a_tensor_is_the_number(name: str) -> None:
     """The recording reads it there."""
     by_tensor, by_number = started(name), started(name)

@@ -1,4 +1,4 @@
-"""Learning rates side by side in one stack, against the framework's optimiser at each of them."""
+"""Learning rates side by side in one stack, against a run at each of them; the framework's: test_optim.py."""
 
 from pathlib import Path
 

@@ -23,7 +23,8 @@ class Group:
 class SGD:
     """Gradient descent in place: v ← μv + g + λθ, θ ← θ − ηv, computed by the function beneath torch.optim.SGD.
 
-    That class imports torch's compiler when it is made, which takes as long as torch itself; hence this one.
+    That class imports torch's compiler when it is made, which takes as long as torch itself; hence this one. Every
+    parameter needs a gradient.
 
     Attributes:
         groups: the weights, with L2 regularisation; then biases, γ and β, without.
@@ -71,9 +72,9 @@ class SGD:
 
     def lower_rate(self) -> None:
         """Let the learning rate decay by one step."""
-        self.lr *= self.decay
+        self.lr = self.lr * self.decay  # not in place: a recording reads the old one's memory
 
-    def of_replicas(self, losses: Tensor) -> Tensor:
+    def rates_now(self, losses: Tensor) -> Tensor:
         """Return the learning rates of the replicas now, (R,) like their ``losses``."""
         return (torch.ones_like(losses) if self.rates is None else self.rates) * self.lr
 
@@ -82,14 +83,16 @@ class SGD:
         return {"lr": self.lr, "momenta": self.momenta}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take them over, in place.
+        """Take over what :meth:`state_dict` returned; the momenta stay the tensors that they are.
 
         Raises:
-            ValueError: they are another network's.
+            ValueError: they are another network's, or the learning rate is none that it can have come to.
         """
         pairs = list(zip(self.momenta, state["momenta"], strict=True))
-        if any(own.shape != other.shape for own, other in pairs):
-            raise ValueError("the momenta are of other shapes")
+        if any(own.shape != other.shape or own.dtype != other.dtype for own, other in pairs):
+            raise ValueError("the momenta are of other shapes or precisions")
+        if not 0 <= state["lr"] <= self.lr:
+            raise ValueError(f"its learning rate is {state['lr']!r}, at most {self.lr} is possible")
         for own, other in pairs:
             own.copy_(other)
         self.lr = float(state["lr"])

@@ -56,7 +56,11 @@ class State:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Become the run that ``state`` was taken from. Nothing else is random: see seeding.py."""
+        """Become the run that ``state`` was taken from. Nothing else is random: see seeding.py.
+
+        Raises:
+            ValueError: the optimiser's part fits another run.
+        """
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.sampler.load_state_dict(state["sampler"])

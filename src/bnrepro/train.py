@@ -70,7 +70,7 @@ def advance(state: State, gradients: bool = True) -> None:
 def _step(state: State, batch: Examples, gradients: bool) -> Tensor:
     """Return the losses (R,) of the mini-batch before the step."""
     if state.written_out:
-        rates = state.optimiser.of_replicas(state.loss)
+        rates = state.optimiser.rates_now(state.loss)
         return state.written_out(batch.images, batch.labels, rates, gradients)
     return _by_autograd(state, batch)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bnrepro.bench import spent, whole
+from bnrepro.bench.rounds import Variant
 from bnrepro.errors import BadInput
 from conftest import Make
 
@@ -16,7 +17,7 @@ def test_imports_are_told_apart_from_all_else() -> None:
     seconds = table.set_index("variant")["median"]
     assert list(seconds) == sorted(seconds, reverse=True)
     assert seconds[spent.REST] >= 0.5
-    assert seconds["pandas, pyarrow and numpy"] > seconds[spent.OTHERS] > 0
+    assert seconds["pandas and pyarrow"] > seconds[spent.OTHERS] > 0
     assert spent.TORCH not in seconds
 
 
@@ -38,8 +39,8 @@ def test_functions_have_their_share_of_a_commands_time(tmp_path: Path) -> None:
     )
     of = {"both": ("script.py", "sleep"), "the other": ("script.py", "other"), "none": ("script.py", "another")}
     share = spent.functions("a command", [sys.executable, str(script)], of).set_index("variant")["median"]
-    assert share["both"] == pytest.approx(0.8, abs=0.05)
-    assert share["the other"] == pytest.approx(0.2, abs=0.05)
+    assert 0.5 < share["both"] < 0.9
+    assert 0.05 < share["the other"] < share["both"] / 2
     assert share["none"] == 0
 
 
@@ -51,16 +52,20 @@ def test_the_reports_functions_are_there() -> None:
 def test_a_runs_seconds_are_those_of_all_its_steps_and_of_each_time_that_a_probe_looks(
     small: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = []
-    monkeypatch.setattr(spent, "_seconds", lambda call: (calls.append(call()), 2.0)[1])
-    monkeypatch.setattr(spent, "STEPS", 4)
+    called: list[int] = []
+
+    def two_seconds(variant: Variant, calls: int) -> float:
+        called.append(calls)
+        assert variant.call() is None or calls == 1  # a step returns nothing, a probe what it saw
+        return 2.0
+
+    monkeypatch.setattr(spent, "seconds", two_seconds)
     config = small("network=mlp_bn", "steps=50", "probes.evaluate_every=20", "probes.activation_steps=1", "seeds=[0,1]")
     table = spent.run("a run", config)
     assert dict(zip(table["variant"], table["median"], strict=True)) == {
-        "50 steps of 2 replicas": 2.0 * 50 / 4,
+        "50 steps of 2 replicas": 2.0 * 50 / spent.STEPS,
         "Accuracy × 3": 2.0 * 3,
         "Norms × 1": 2.0,
         "NonlinearityInputs × 1": 2.0,
     }
-    assert len(calls) == 4
-    assert calls[1][0].metric == "loss"
+    assert called == [n for n in (1, spent.STEPS, 1, 1, 1) for _ in range(spent.MEASUREMENTS)]

@@ -108,6 +108,8 @@ def test_a_hostile_or_foreign_checkpoint_is_refused(
         ("step", "abc"),
         ("diverged_at", torch.zeros(1, dtype=torch.int64)),
         ("loss", torch.zeros(7)),
+        ("optimiser", {"lr": float("nan"), "momenta": []}),
+        ("optimiser", {"lr": 1e9, "momenta": []}),
         ("seconds", float("nan")),
         ("metrics", torch.zeros(10, dtype=torch.uint8)),
     ],

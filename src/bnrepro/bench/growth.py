@@ -4,11 +4,11 @@ Memory is computed, as a dry run has it: parameters, gradients, the optimiser's 
 or the images; and measured (memory.py).
 """
 
-import time
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Barrier
+from time import perf_counter
 
 import pandas as pd
 import torch
@@ -17,7 +17,7 @@ from bnrepro import data
 from bnrepro.bench import inception, memory, mnist, rows
 from bnrepro.bench.floors import matrix_products
 from bnrepro.bench.processes import in_processes
-from bnrepro.bench.rounds import Variant, take_turns
+from bnrepro.bench.rounds import Variant, seconds, take_turns
 from bnrepro.compose import load
 from bnrepro.config import MLPConfig, RunConfig
 from bnrepro.data import Dataset
@@ -129,21 +129,21 @@ def _together(count: int, config: RunConfig) -> pd.Series:
     """Return the speed of ``count`` processes together, a value a round: all work through the same seconds."""
     with get_context("spawn").Manager() as manager:
         start = manager.Barrier(count)
-        done = pd.DataFrame(in_processes(_train_for_a_while, *[(config, start)] * count))
-    return done.sum() / SECONDS  # a row was a process, a column a round
+        speeds = pd.DataFrame(in_processes(_train_for_a_while, *[(config, start)] * count))
+    return speeds.sum()  # a row was a process, a column a round
 
 
-def _train_for_a_while(config: RunConfig, start: Barrier) -> list[int]:
-    """Return the model-steps or images that this process does in each round, which all ``start`` together."""
+def _train_for_a_while(config: RunConfig, start: Barrier) -> list[float]:
+    """Return the model-steps or images a second of this process in each round, which all ``start`` together."""
     set_up_torch(1)
     variant = _training("", config, _dataset(config))
-    done = []
+    speeds = []
     for _ in range(ROUNDS):
         variant.call()
         start.wait(TOGETHER)  # or another process has failed
-        steps, end = 0, time.perf_counter() + SECONDS
-        while time.perf_counter() < end:
-            variant.call()
-            steps += variant.units
-        done.append(steps)
-    return done
+        calls, began = 0, perf_counter()
+        while (taken := perf_counter() - began) < SECONDS:
+            seconds(variant, 1)
+            calls += 1
+        speeds.append(calls * variant.units / taken)
+    return speeds

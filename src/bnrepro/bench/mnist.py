@@ -118,6 +118,7 @@ def _stack(name: str, state: State, threads: int = 1) -> Variant:
 def compile_step(state: State) -> float:
     """Have the step written out compiled, doing one; return the seconds that it takes without what a cache kept."""
     assert state.written_out
+    torch.use_deterministic_algorithms(True)  # tells the compiler too, as set_up_torch does not
     state.written_out = torch.compile(state.written_out, dynamic=False, options={"force_disable_caches": True})
     began = time.perf_counter()
     advance(state, gradients=False)

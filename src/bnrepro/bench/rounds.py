@@ -49,13 +49,13 @@ def take_turns(variants: Iterable[Variant], work: int, rounds: int = ROUNDS) -> 
     chosen = list(variants)
     calls = {}
     for variant in chosen:
-        _seconds(variant, WARM_UP)
-        calls[variant.name] = max(round(work / variant.units), math.ceil(LEAST / _seconds(variant, 1)))
+        seconds(variant, WARM_UP)
+        calls[variant.name] = max(round(work / variant.units), math.ceil(LEAST / seconds(variant, 1)))
     for number in range(rounds):
         first, speeds = number % len(chosen), {}
         for variant in [*chosen[first:], *chosen[:first]]:  # another begins
             count = calls[variant.name]
-            speeds[variant.name] = count * variant.units / _seconds(variant, count) / variant.threads
+            speeds[variant.name] = count * variant.units / seconds(variant, count) / variant.threads
         measured.append(speeds)
     return pd.DataFrame(measured)
 
@@ -78,7 +78,8 @@ def better(
     return list(named.values()), speeds
 
 
-def _seconds(variant: Variant, calls: int) -> float:
+def seconds(variant: Variant, calls: int) -> float:
+    """Return how long so many calls take, a GPU's work included."""
     torch.set_num_threads(variant.threads)
     allow_tf32(variant.precision == "tf32")
     cuda = torch.cuda.is_available()

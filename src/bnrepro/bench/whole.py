@@ -1,7 +1,6 @@
 """Whole commands: Figure 1 from command to figure, the time to a first step, the report."""
 
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -11,15 +10,13 @@ import pandas as pd
 
 from bnrepro import compose
 from bnrepro.bench import rows, spent
-from bnrepro.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPTS, RESULTS = ROOT / "scripts", ROOT / "results"
 BEYOND = "beyond importing torch"
 SPENT = "where the seconds go: "  # in the names of cases
 FIGURE_1, START_UP = 180.0, 5.0  # seconds at most
-STARTS = 7  # times
-REPORTS = 7
+STARTS, REPORTS = 7, 7  # times
 OF_REPORT = {
     "judging the claims": ("bnrepro/claims/claim.py", "judge"),
     "drawing the pictures, once plotted, and compressing them": ("bnrepro/report/style.py", "png"),
@@ -85,14 +82,7 @@ def _report() -> pd.DataFrame:
 
 
 def _seconds(command: list[str], folder: str | None = None) -> float:
-    """Return how long a command takes.
-
-    Raises:
-        BadInput: it failed; the message has its last line.
-    """
+    """Return how long a command takes."""
     began = time.monotonic()
-    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise BadInput(f"{' '.join(command)} failed with exit code {done.returncode}: {last}")
+    spent.output(command, folder)
     return time.monotonic() - began

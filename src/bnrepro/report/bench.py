@@ -22,11 +22,11 @@ FIGURES = {
     "bench_growth": (
         bench_figures.growth,
         "How speed grows, and its range over the rounds; the MNIST network is the one with BN. Dotted: the smallest "
-        "amount that in one round at least was as fast as the fastest is in the median, where it is neither the first "
-        "nor the last. Replicas, and the images of a mini-batch, share what a step costs however small it is (between "
-        "operations, in the table of where a step's time goes); where more replicas are slower, their matrix products "
-        "alone show how much of that is theirs. A wider network has more to do for an image; how many images there are "
-        "is nothing to a step. Processes share the cores.",
+        "amount whose speed is within a tenth of the highest, where it is not the first nor the last. Replicas, and "
+        "the images of a mini-batch, share what a step costs however small it is (between operations, in the table of "
+        "where a step's time goes); where more replicas are slower, their matrix products alone show how much of that "
+        "is theirs. A wider network has more to do for an image; a step does not depend on how many images there are. "
+        "Processes share the cores.",
     ),
     "bench_memory": (
         bench_figures.memory,

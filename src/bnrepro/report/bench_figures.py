@@ -14,6 +14,7 @@ OURS = COLOURS["mlp_bn"]
 PART = "mini-batches alone"  # of a step: thirty times as fast, which would hide the others
 MEMORY = "MiB"  # in the names of its units
 GROWING = " over "  # in the names of cases where something is varied
+NEAR_BEST = 0.9  # of the highest speed: where growth has saturated; a small machine's own speed varies as much
 
 
 def speeds(table: pd.DataFrame) -> Figure | None:
@@ -103,7 +104,7 @@ def amounts(rows: pd.DataFrame) -> list[float]:
 
 
 def saturates(rows: pd.DataFrame) -> float | None:
-    """Return the smallest amount that was as fast in a round as the fastest in the median; None for an end."""
-    speeds = rows.assign(amount=amounts(rows)).sort_values("amount")
-    point = speeds.loc[speeds["high"] >= speeds["median"].max(), "amount"].iloc[0]
-    return float(point) if speeds["amount"].iloc[0] < point < speeds["amount"].iloc[-1] else None
+    """Return the smallest amount whose speed is near the highest; None where it grows on, or never."""
+    speed = pd.Series(rows["median"].to_numpy(), index=amounts(rows)).sort_index()
+    point = float(speed.index[speed >= NEAR_BEST * speed.max()][0])
+    return point if speed.index[0] < point < speed.index[-1] else None
