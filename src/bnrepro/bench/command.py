@@ -40,10 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     parts = [given.only] if given.only else list(MEASURES)
     with raising():
-        return door.command(
-            lambda: bench(parts, given.images, given.results),
-            INTERRUPTED,
-        )
+        return door.command(lambda: bench(parts, given.images, given.results), INTERRUPTED)
 
 
 def bench(parts: list[str], images: str | None, target: Path) -> int:

@@ -22,7 +22,7 @@ FIGURES = {
     "bench_growth": (
         bench_figures.growth,
         "How speed grows, and its range over the rounds; the MNIST network is the one with BN. Dotted: the smallest "
-        "amount whose speed is within a tenth of the highest, where it is not the first nor the last. Replicas, and "
+        "amount whose speed is within a twentieth of the highest, where it is not the first nor the last. Replicas and "
         "the images of a mini-batch, share what a step costs however small it is (between operations, in the table of "
         "where a step's time goes); where more replicas are slower, their matrix products alone show how much of that "
         "is theirs. A wider network has more to do for an image; a step does not depend on how many images there are. "

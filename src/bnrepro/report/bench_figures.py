@@ -14,7 +14,7 @@ OURS = COLOURS["mlp_bn"]
 PART = "mini-batches alone"  # of a step: thirty times as fast, which would hide the others
 MEMORY = "MiB"  # in the names of its units
 GROWING = " over "  # in the names of cases where something is varied
-NEAR_BEST = 0.9  # of the highest speed: where growth has saturated; a small machine's own speed varies as much
+NEAR_BEST = 0.95  # of the highest speed: where growth has saturated
 
 
 def speeds(table: pd.DataFrame) -> Figure | None:
@@ -104,7 +104,7 @@ def amounts(rows: pd.DataFrame) -> list[float]:
 
 
 def saturates(rows: pd.DataFrame) -> float | None:
-    """Return the smallest amount whose speed is near the highest; None where it grows on, or never."""
+    """Return the smallest amount whose speed is within a twentieth of the highest; None where it grows on, or never."""
     speed = pd.Series(rows["median"].to_numpy(), index=amounts(rows)).sort_index()
     point = float(speed.index[speed >= NEAR_BEST * speed.max()][0])
     return point if speed.index[0] < point < speed.index[-1] else None
